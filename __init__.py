@@ -1,0 +1,53 @@
+"""Threadfold: an event-sourced engine for agent threads.
+
+This module is the public face. What `__all__` lists is the API; every other name may change. Names are loaded when they are first
+used, so that importing the pure domain needs neither a database nor a server.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .app.client import get_client
+    from .app.engine import Engine
+    from .app.settings import Settings
+    from .domain.reducers import append, messages
+    from .infrastructure.graphs.functions import Custom, MessageChunk, Update
+
+__all__ = [
+    "Custom",
+    "Engine",
+    "MessageChunk",
+    "Settings",
+    "Update",
+    "__version__",
+    "append",
+    "get_client",
+    "messages",
+]
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Custom": ".infrastructure.graphs.functions",
+    "Engine": ".app.engine",
+    "MessageChunk": ".infrastructure.graphs.functions",
+    "Settings": ".app.settings",
+    "Update": ".infrastructure.graphs.functions",
+    "append": ".domain.reducers",
+    "get_client": ".app.client",
+    "messages": ".domain.reducers",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name from its home, once."""
+    home = _HOMES.get(name)
+    if home is None:
+        message = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(message)
+    value = getattr(import_module(home, __name__), name)
+    globals()[name] = value
+    return value

@@ -1,0 +1,214 @@
+"""One attempt of one run: hands the graph what it works with, records what it does, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Protocol
+
+from ..domain.channels import decode_object, read_values
+from ..domain.commands import FailRun, SucceedRun, TimeOutRun
+from ..domain.errors import EngineError, RefusedError, StaleAttemptError
+from ..domain.events import RunError
+from ..domain.ports import Lease, RunContext
+from .hub import Emitted
+from .recording import Recorder, described
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..domain.commands import Command
+    from ..domain.ports import Clock, GraphRunner, Ids, TaskHandle, Tasks
+    from ..domain.thread import Run, Thread
+    from ..domain.values import Json, JsonObject
+    from .executor import Executor
+    from .hub import Hub
+    from .settings import Settings
+
+logger = logging.getLogger(__name__)
+
+
+class Runners(Protocol):
+    """Finds the runner of a graph."""
+
+    def runner(self, graph_id: str) -> GraphRunner:
+        """Return it; raises GraphNotFoundError."""
+        ...
+
+
+class Attempt:
+    """One attempt, from its RunStarted to the moment when its code has stopped."""
+
+    def __init__(
+        self,
+        thread_id: str,
+        thread: Thread,
+        run: Run,
+        holder: str,
+        *,
+        executor: Executor,
+        hub: Hub,
+        runners: Runners,
+        settings: Settings,
+        clock: Clock,
+        ids: Ids,
+        tasks: Tasks,
+    ) -> None:
+        self.thread_id = thread_id
+        self.run_id = run.run_id
+        self.number = run.attempt
+        self.is_code_done = False
+        """The user's code has returned or raised by itself; what is left is to record the end."""
+        self.is_stopped = False
+        self._lease = Lease(thread_id, run.run_id, run.attempt, holder)
+        self._thread = thread
+        self._run = run
+        self._executor = executor
+        self._hub = hub
+        self._runners = runners
+        self._settings = settings
+        self._clock = clock
+        self._ids = ids
+        self._tasks = tasks
+        self._recorder = Recorder(
+            self._lease, executor, settings, is_sync=run.accepted.kwargs.get("durability") == "sync",
+            clock=clock, ids=ids, tasks=tasks,
+        )  # fmt: skip
+        self._handle: TaskHandle | None = None
+        self._is_cancelled = False
+
+    def is_active_in(self, thread: Thread) -> bool:
+        """Say whether the log still lets this attempt write."""
+        run = thread.runs.get(self.run_id)
+        return (
+            run is not None
+            and thread.active == self.run_id
+            and run.status == "running"
+            and run.attempt == self.number
+        )
+
+    def start(self, on_stopped: Callable[[], None]) -> None:
+        """Start the code; `on_stopped` is called when it has stopped."""
+        self._handle = self._tasks.start(self._work(on_stopped), f"run {self.run_id}")
+
+    def cancel(self) -> None:
+        """Ask the code to stop: it gets one cancellation, and may clean up."""
+        if not self._is_cancelled and self._handle is not None:
+            self._is_cancelled = True
+            self._handle.cancel()
+
+    async def flush(self) -> None:
+        """Return when the steps that the code has finished so far are in the log."""
+        await self._recorder.flush()
+
+    def abandon(self) -> None:
+        """Record nothing more once the store is closed."""
+        self._recorder.abandon()
+
+    async def wait(self) -> None:
+        """Return when the code has stopped."""
+        if self._handle is not None:
+            await self._handle.wait()
+
+    # ------------------------------------------------------------------ working
+
+    async def _work(self, on_stopped: Callable[[], None]) -> None:
+        alarm = self._alarm()
+        try:
+            end = await self._run_code()
+            self.is_code_done = True
+            if end is None:
+                await self._executor.release(self._lease)
+            else:
+                await self._recorder.end(end)
+        except asyncio.CancelledError:
+            self._recorder.abandon()  # While the code was stopped: the log holds the run's end, or will.
+        finally:
+            if alarm is not None:
+                alarm.cancel()
+            self.is_code_done = self.is_stopped = True
+            on_stopped()
+
+    async def _run_code(self) -> Command | None:
+        """Run the graph; return how the run ends, or None if the attempt was fenced meanwhile."""
+        try:
+            runner = self._runners.runner(self._run.accepted.graph_id)
+            await runner.run(self._context())
+        except asyncio.CancelledError:
+            if self._is_cancelled:
+                return None
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise  # The event loop is being torn down: like a crash, another process takes the run up.
+            error = RunError(error="CancelledError", message="the run's code cancelled itself")
+            return self._failed(error)
+        except StaleAttemptError:
+            return None
+        except Exception as error:
+            if not isinstance(error, EngineError):
+                logger.info("run %s failed", self.run_id, exc_info=error)
+            return self._failed(described(error))
+        return SucceedRun(thread_id=self.thread_id, run_id=self.run_id, attempt=self.number)
+
+    def _failed(self, error: RunError) -> FailRun:
+        return FailRun(
+            thread_id=self.thread_id, run_id=self.run_id, attempt=self.number, error=error
+        )
+
+    def _alarm(self) -> TaskHandle | None:
+        seconds = self._run.accepted.timeout_seconds
+        started_at = self._run.started_at
+        if seconds is None or started_at is None:
+            return None
+        left = seconds - (self._clock.now() - started_at).total_seconds()
+        return self._tasks.start(self._time_out(seconds, left), f"time limit of run {self.run_id}")
+
+    async def _time_out(self, seconds: float, left: float) -> None:
+        await self._clock.sleep(max(left, 0))
+        command = TimeOutRun(
+            thread_id=self.thread_id,
+            run_id=self.run_id,
+            attempt=self.number,
+            timeout_seconds=seconds,
+        )
+        try:
+            await self._recorder.flush()
+            await self._executor.execute(self.thread_id, command)
+        except RefusedError:
+            logger.debug("run %s ended just in time", self.run_id)
+
+    # ------------------------------------------------------------------ what the graph gets
+
+    def _context(self) -> RunContext:
+        accepted = self._run.accepted
+        given: Json = accepted.raw_input
+        if accepted.input is not None:
+            given = read_values(decode_object(accepted.input), self._thread.items)
+        config = accepted.kwargs.get("config")
+        context = accepted.kwargs.get("context")
+        return RunContext(
+            thread_id=self.thread_id,
+            run_id=self.run_id,
+            attempt=self.number,
+            graph_id=accepted.graph_id,
+            has_input=given is not None,
+            input=given,
+            state=self._thread.values(),
+            config=_object(config),
+            context=_object(context),
+            results=self._run.results,
+            record=self._recorder.step,
+            record_result=self._recorder.result,
+            emit=self._emit,
+            ids=self._ids,
+        )
+
+    def _emit(self, mode: str, data: Json) -> None:
+        thread = self._executor.cached(self.thread_id)
+        if thread is None or not self.is_active_in(thread):
+            raise StaleAttemptError(run_id=self.run_id, attempt=self.number)
+        self._hub.publish(Emitted(self.thread_id, self.run_id, self.number, mode, data))
+
+
+def _object(value: Json) -> JsonObject:
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,41 @@
+"""The one place that names adapters: from a URL and settings to ports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..infrastructure.graphs.functions import FunctionGraph
+from ..infrastructure.graphs.registry import GraphRegistry
+from ..infrastructure.log.opening import open_store
+from ..infrastructure.log.sqlite import SQLiteSettings
+from ..infrastructure.work.system import AsyncioTasks, SystemClock, SystemIds
+
+if TYPE_CHECKING:
+    from ..domain.ports import Clock, EventStore, Ids, Tasks
+    from .settings import Settings
+
+__all__ = ["FunctionGraph", "GraphRegistry", "Ports", "default_ports"]
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """All that an engine needs of the world."""
+
+    store: EventStore
+    clock: Clock
+    ids: Ids
+    tasks: Tasks
+    holder: str
+    """This process's name in leases."""
+
+
+def default_ports(url: str, settings: Settings) -> Ports:
+    """Return the real ones: the store that the URL names, the system's clock, ids and tasks."""
+    store = open_store(
+        url,
+        lease_seconds=settings.lease_seconds,
+        sqlite=SQLiteSettings(synchronous=settings.synchronous, poll_seconds=settings.poll_seconds),
+        group_max=settings.group_commit_max,
+    )
+    return Ports(store, SystemClock(), SystemIds(), AsyncioTasks(), store.holder)

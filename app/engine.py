@@ -1,0 +1,330 @@
+"""The engine: every use case, for import and for the server alike. It composes; the rules stand in the domain."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, cast
+
+from ..domain.commands import (
+    CancelRun,
+    CopyThread,
+    CreateThread,
+    DeleteRun,
+    DeleteThread,
+    PatchThread,
+    SubmitRun,
+    UpdateState,
+)
+from ..domain.errors import InvalidInputError, RunNotFoundError, UnknownNodeError
+from ..domain.values import canonical
+from .bootstrap import GraphRegistry, default_ports
+from .executor import Executor
+from .hub import Hub
+from .queries import Queries
+from .settings import Settings
+from .streams import Streams
+from .views import thread_view
+from .worker import Worker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
+    from types import TracebackType
+    from typing import Any, Self
+
+    from ..domain.ports import TaskHandle
+    from ..domain.strategies import MultitaskStrategy
+    from ..domain.thread import Thread
+    from ..domain.values import JsonObject
+    from .bootstrap import Ports
+    from .streams import Follower
+    from .views import RunResult, RunView, StateView, ThreadView
+
+
+class Engine:
+    """Agent threads on an event log.
+
+    `store` is `memory://`, `sqlite:///path` or ports of your own. Use it as an async context manager, or call `start` and
+    `close`. All methods may be called concurrently from one event loop.
+    """
+
+    def __init__(
+        self,
+        store: str | Ports = "memory://",
+        *,
+        settings: Settings | None = None,
+        registry: GraphRegistry | None = None,
+    ) -> None:
+        self.settings = settings or Settings()
+        self.graphs = registry or GraphRegistry()
+        ports = default_ports(store, self.settings) if isinstance(store, str) else store
+        self._ports = ports
+        self._hub = Hub()
+        self._executor = Executor(
+            ports.store,
+            self._hub,
+            self.settings,
+            clock=ports.clock,
+            ids=ports.ids,
+            tasks=ports.tasks,
+        )
+        self.queries = Queries(ports.store, self._executor)
+        self._streams = Streams(ports.store, self._executor, self._hub, self.queries)
+        self._worker = Worker(
+            ports.store, self._executor, self._hub, self.graphs, self.settings,
+            holder=ports.holder, clock=ports.clock, ids=ports.ids, tasks=ports.tasks,
+        )  # fmt: skip
+        self._follow: TaskHandle | None = None
+        self._drain: TaskHandle | None = None
+        self._is_open = False
+        self.created_at: datetime = ports.clock.now()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the engine was started, and not closed since."""
+        return self._is_open
+
+    # ------------------------------------------------------------------ life
+
+    async def start(self) -> None:
+        """Open the store, take up what an earlier process left, and run what may run."""
+        if self._is_open:
+            return
+        await self._ports.store.open()
+        self._is_open, self._drain = True, None
+        self._executor.seen_position = await self._ports.store.head_position()
+        if self.settings.worker_slots:
+            await self._worker.start()
+        self._follow = self._ports.tasks.start(self._take_up(), "follow other processes")
+        await self._ports.store.erase_pending()
+
+    async def close(self) -> None:
+        """Stop in good order: running code gets time to finish, then is handed over; nothing is lost."""
+        if not self._is_open:
+            return
+        self._is_open = False
+        if self._follow is not None:
+            self._follow.cancel()
+        await self.drain()
+        await self._ports.store.close()
+
+    async def drain(self) -> None:
+        """Start no more runs; give running code its time to finish, then hand it over. Everything else goes on until `close`."""
+        if self._drain is None:
+            if not self.settings.worker_slots:
+                return
+            self._drain = self._ports.tasks.start(self._worker.stop(), "drain")
+        await self._drain.wait()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def _take_up(self) -> None:
+        while True:
+            await self._ports.clock.sleep(self.settings.poll_seconds)
+            await self._executor.take_up()
+
+    def graph(
+        self, graph_id: str, *, state: type[Any] | None = None, closes_tool_calls: bool = True
+    ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        """Register the decorated async function or async generator as a graph.
+
+        `state` is its state's type; by default the annotation of its first parameter. With `closes_tool_calls`, new input closes
+        the tool calls that a stopped run left open.
+        """
+
+        def register(function: Callable[..., Any]) -> Callable[..., Any]:
+            self.graphs.add_function(
+                graph_id, function, state=state, closes_tool_calls=closes_tool_calls
+            )
+            return function
+
+        return register
+
+    # ------------------------------------------------------------------ threads
+
+    async def create_thread(
+        self,
+        thread_id: str | None = None,
+        *,
+        metadata: Mapping[str, object] | None = None,
+        if_exists: Literal["raise", "do_nothing"] = "raise",
+    ) -> ThreadView:
+        """Create a thread. Raises ThreadExistsError, unless an existing one is to be left as it is."""
+        thread_id = thread_id or self._ports.ids.thread_id()
+        command = CreateThread(
+            thread_id=thread_id, metadata=_object(metadata, "metadata"), if_exists=if_exists
+        )
+        return thread_view(thread_id, (await self._executor.execute(thread_id, command)).thread)
+
+    async def get_thread(self, thread_id: str) -> ThreadView:
+        """Return a thread. Raises ThreadNotFoundError."""
+        return await self.queries.get_thread(thread_id)
+
+    async def patch_thread(self, thread_id: str, metadata: Mapping[str, object]) -> ThreadView:
+        """Set keys of the metadata (shallow merge). Raises ThreadNotFoundError."""
+        command = PatchThread(thread_id=thread_id, metadata=_object(metadata, "metadata"))
+        return thread_view(thread_id, (await self._executor.execute(thread_id, command)).thread)
+
+    async def delete_thread(self, thread_id: str) -> None:
+        """Delete a thread with all that it holds, and stop its runs. Raises ThreadNotFoundError."""
+        await self._executor.execute(thread_id, DeleteThread(thread_id=thread_id))
+
+    async def copy_thread(self, thread_id: str) -> ThreadView:
+        """Create a thread with the state that stands in another, its run in flight left out. Raises ThreadNotFoundError."""
+        source = await self.queries.thread(thread_id)
+        copy_id = self._ports.ids.thread_id()
+        command = CopyThread(thread_id=copy_id, source_thread_id=thread_id, source=source)
+        return thread_view(copy_id, (await self._executor.execute(copy_id, command)).thread)
+
+    async def update_state(
+        self, thread_id: str, values: object, *, as_node: str | None = None
+    ) -> StateView:
+        """Change the state from outside, through the reducers of the thread's graph.
+
+        Raises:
+            ThreadNotFoundError: no such thread.
+            ThreadBusyError: a run is in flight.
+            InvalidInputError: the values do not fit the graph's channels, or no run has named the thread's graph yet.
+            UnknownNodeError: the graph has no node `as_node`.
+        """
+        update = canonical(values, "values")
+        checkpoint_id = self._ports.ids.checkpoint_id()
+
+        def intent(thread: Thread, now: datetime) -> UpdateState:
+            del now
+            graph_id = thread.metadata.get("graph_id")
+            if thread.is_present and not isinstance(graph_id, str):
+                message = f"Thread {thread_id} has no graph ID: run a graph on it first"
+                raise InvalidInputError(message, thread_id=thread_id)
+            if not thread.is_present or thread.runs or update is None:
+                return _update(None, {}, ())
+            runner = self.graphs.runner(str(graph_id))
+            if as_node is not None and runner.nodes is not None and as_node not in runner.nodes:
+                raise UnknownNodeError(node=as_node)
+            values = thread.values()
+            normalized, changes = runner.update(values, update, self._ports.ids)
+            return _update(normalized, changes, runner.next_after(as_node, values))
+
+        def _update(
+            normalized: JsonObject | None, changes: Mapping[str, Any], after: tuple[str, ...]
+        ) -> UpdateState:
+            return UpdateState(
+                thread_id=thread_id,
+                checkpoint_id=checkpoint_id,
+                as_node=as_node,
+                next=after,
+                update=normalized,
+                changes=changes,
+            )
+
+        await self._executor.execute(thread_id, intent)
+        return await self.queries.get_state(thread_id)
+
+    # ------------------------------------------------------------------ runs
+
+    def new_run_id(self) -> str:
+        """Return a fresh run id, for a caller that wants to follow a run from before its acceptance."""
+        return self._ports.ids.run_id()
+
+    async def submit_run(
+        self,
+        thread_id: str,
+        assistant_id: str,
+        *,
+        input: object = None,
+        multitask_strategy: MultitaskStrategy = "enqueue",
+        run_id: str | None = None,
+        after_seconds: float = 0,
+        timeout_seconds: float | None = None,
+        metadata: Mapping[str, object] | None = None,
+        kwargs: Mapping[str, object] | None = None,
+        if_not_exists: Literal["reject", "create"] = "reject",
+    ) -> RunView:
+        """Accept a run, durably, and do to the runs in flight what the strategy says, in one append.
+
+        The same `run_id` again changes nothing. `kwargs` is what the graph gets beside the input: `config`, `context`, ….
+
+        Raises:
+            ThreadNotFoundError: no such thread, and `if_not_exists` is not "create".
+            ThreadBusyError: the strategy is reject, and a run is in flight.
+            GraphNotFoundError, AssistantNotFoundError: no such graph or assistant.
+            NotJsonError: something that JSON cannot hold.
+            QueueFullError: too many runs in flight.
+        """
+        assistant, graph_id = self.graphs.resolve(assistant_id)
+        run_id = run_id or self.new_run_id()
+        limit = timeout_seconds or self.settings.run_timeout_seconds
+        command = SubmitRun(
+            thread_id=thread_id,
+            run_id=run_id,
+            assistant_id=assistant,
+            graph_id=graph_id,
+            input=self.graphs.runner(graph_id).prepare(canonical(input, "input"), self._ports.ids),
+            multitask_strategy=multitask_strategy,
+            after_seconds=after_seconds,
+            timeout_seconds=limit,
+            metadata=_object(metadata, "metadata"),
+            kwargs=_object(kwargs, "kwargs"),
+            if_not_exists=if_not_exists,
+            runs_in_flight_max=self.settings.runs_in_flight_max,
+        )
+        if multitask_strategy == "interrupt":
+            await self._worker.flush(thread_id)  # Its finished steps stay.
+        outcome = await self._executor.execute(thread_id, command)
+        return await self.queries.accepted_run(thread_id, run_id, outcome)
+
+    async def get_run(self, thread_id: str, run_id: str) -> RunView:
+        """Return a run. Raises RunNotFoundError, also when it was rolled back."""
+        return await self.queries.get_run(thread_id, run_id)
+
+    async def join_run(self, thread_id: str, run_id: str) -> RunResult:
+        """Wait until the run ends, and say how. Raises RunNotFoundError."""
+        return await self._streams.join(thread_id, run_id)
+
+    def follow_run(self, thread_id: str, run_id: str) -> Follower:
+        """Return a follower of the run, to be entered before the run is submitted or attached to."""
+        return self._streams.follow(thread_id, run_id)
+
+    async def attach(self, thread_id: str, run_id: str) -> RunResult | None:
+        """Return how the run ended, or None while it is in flight. Raises RunNotFoundError."""
+        return await self._streams.attach(thread_id, run_id)
+
+    async def cancel_run(
+        self, thread_id: str, run_id: str, *, action: Literal["interrupt", "rollback"] = "interrupt"
+    ) -> None:
+        """Stop a run in flight; its work stays (interrupt) or is gone (rollback).
+
+        Raises:
+            ThreadNotFoundError, RunNotFoundError: no such thread or run.
+            RunEndedError: it has ended already.
+        """
+        await self.queries.thread(thread_id)
+        row = await self._ports.store.get_run(thread_id, run_id)
+        if row is None or row.is_hidden:
+            raise RunNotFoundError(run_id=run_id, message="No runs found to cancel.")
+        if action == "interrupt":
+            await self._worker.flush(thread_id)
+        command = CancelRun(thread_id=thread_id, run_id=run_id, action=action)
+        await self._executor.execute(thread_id, command)
+
+    async def delete_run(self, thread_id: str, run_id: str) -> None:
+        """Delete a run: one in flight is rolled back, an ended one is hidden and its work stays. Raises RunNotFoundError."""
+        row = await self._ports.store.get_run(thread_id, run_id)
+        if row is None or row.is_hidden:
+            raise RunNotFoundError(run_id=run_id, message="Run not found")
+        # It may end meanwhile; what is in flight is decided on the thread, so that both cases are right then.
+        command = DeleteRun(thread_id=thread_id, run_id=run_id, is_ended=True)
+        await self._executor.execute(thread_id, command)
+
+
+def _object(value: Mapping[str, object] | None, where: str) -> JsonObject:
+    return cast("JsonObject", canonical(dict(value or {}), where))

@@ -1,0 +1,383 @@
+"""The one loop: load, decide, append with the version decided on; if another writer got in first, decide again."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from weakref import WeakValueDictionary
+
+import orjson
+
+from ..domain.commands import Command
+from ..domain.decisions import decide
+from ..domain.errors import (
+    ContentionError,
+    RefusedError,
+    RunIdTakenError,
+    StoreUnavailableError,
+    VersionConflictError,
+)
+from ..domain.events import RecordedEvent, RunAccepted, RunRolledBack, RunStarted
+from ..domain.ports import Append, Lease, StoredSnapshot
+from ..domain.snapshots import SNAPSHOT_SCHEMA, from_snapshot, to_snapshot
+from ..domain.thread import EMPTY_THREAD, Thread, evolve, fold
+from .cache import ThreadCache
+from .hub import Committed
+from .rows import hidden_runs, hides_all, run_rows, thread_row
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Sequence
+
+    from ..domain.events import Events
+    from ..domain.ports import Clock, EventStore, Ids, Tasks
+    from .hub import Hub
+    from .settings import Settings
+
+T = TypeVar("T")
+
+Intent: TypeAlias = Command | Callable[[Thread, datetime], Command]
+"""A command, or what makes one of the newest thread and the time; it is called again for each decision."""
+
+MICROSECOND = timedelta(microseconds=1)
+EVENTS_AT_ONCE = 2_000
+"""Events that a cold load reads and folds at a time, so that it does not hold up the event loop."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Envelope:
+    """What goes with a command's events into their append."""
+
+    actor: str | None
+    holder: str | None
+    release: Lease | None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a command came to: the events that were appended, and the thread before and after them."""
+
+    events: tuple[RecordedEvent, ...]
+    before: Thread
+    thread: Thread
+
+
+class Executor:
+    """Executes commands on threads, one at a time on each, in the order in which they came."""
+
+    def __init__(
+        self,
+        store: EventStore,
+        hub: Hub,
+        settings: Settings,
+        *,
+        clock: Clock,
+        ids: Ids,
+        tasks: Tasks,
+    ) -> None:
+        self._store = store
+        self._hub = hub
+        self._settings = settings
+        self._clock = clock
+        self._ids = ids
+        self._tasks = tasks
+        self._cache = ThreadCache(
+            threads_max=settings.cached_threads_max,
+            size_max=settings.cached_events_max,
+            is_held=lambda thread_id, thread: bool(thread.runs) or hub.has_listeners(thread_id),
+        )
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._snapshots: dict[str, int] = {}
+        self._snapshotting: set[str] = set()
+        self.seen_position = 0
+        """Every event up to here was written by this process, or taken up by it."""
+
+    # ------------------------------------------------------------------ commands
+
+    async def execute(
+        self,
+        thread_id: str,
+        *intents: Intent,
+        actor: str | None = None,
+        holder: str | None = None,
+        release: Lease | None = None,
+    ) -> Outcome:
+        """Decide on the newest state and append what was decided, durably.
+
+        Several intents are decided one after the other, each on what the one before it made, and appended as one: all or
+        nothing. It is carried out also if the caller is cancelled meanwhile. `holder` names the process that gets the lease of
+        a run that this starts; `release` is the lease of an attempt whose code has stopped by itself.
+
+        Raises:
+            RefusedError: the domain refused; nothing was written.
+            ContentionError: other processes got in first for too long.
+            StoreUnavailableError: the write is known not to stand.
+        """
+        return await self._uninterrupted(
+            self._execute(thread_id, intents, _Envelope(actor, holder, release)),
+            f"execute {thread_id}",
+        )
+
+    async def _execute(
+        self, thread_id: str, intents: Sequence[Intent], envelope: _Envelope
+    ) -> Outcome:
+        async with self._lock(thread_id):
+            deadline = self._clock.monotonic() + self._settings.contention_seconds
+            thread = self._cache.get(thread_id)
+            if thread is None:
+                thread = await self._refreshed(thread_id)
+            tries = 0
+            while True:
+                outcome = await self._try(thread_id, thread, intents, envelope)
+                if outcome is not None:
+                    return outcome
+                tries += 1
+                if self._clock.monotonic() > deadline:
+                    seconds = self._settings.contention_seconds
+                    raise ContentionError(thread_id=thread_id, seconds=seconds)
+                if tries > 1:  # The first conflict says only that the cache was behind.
+                    await self._clock.sleep(self._ids.uniform(0, min(0.001 * 2**tries, 0.1)))
+                thread = await self._refreshed(thread_id)
+
+    async def _try(
+        self, thread_id: str, thread: Thread, intents: Sequence[Intent], envelope: _Envelope
+    ) -> Outcome | None:
+        """Decide once; return None if the thread turned out to be a newer one."""
+        now = max(self._clock.now(), thread.updated_at + MICROSECOND)
+        try:
+            planned, after = _decided(thread_id, thread, intents, now, envelope)
+        except RefusedError:
+            # A refusal is an answer too: it must not rest on a state that another process has moved on from.
+            if await self._store.head_version(thread_id) > thread.version:
+                return None
+            raise
+        if not planned:
+            if await self._store.head_version(thread_id) > thread.version:
+                return None
+            return Outcome((), thread, thread)
+        append = self._planned(thread_id, thread, after, planned, envelope)
+        try:
+            recorded = await self._store.append(append)
+        except VersionConflictError:
+            return None
+        except RunIdTakenError:
+            return Outcome((), thread, thread)  # A retry of a run that ended long ago.
+        except StoreUnavailableError:
+            self._cache.drop(thread_id)
+            raise
+        return self._committed(append, recorded, thread, after)
+
+    def _planned(
+        self,
+        thread_id: str,
+        before: Thread,
+        after: Thread,
+        planned: Sequence[RecordedEvent],
+        envelope: _Envelope,
+    ) -> Append:
+        events = tuple(recorded.event for recorded in planned)
+        return Append(
+            thread_id=thread_id,
+            expected_version=before.version,
+            events=events,
+            recorded_at=planned[0].recorded_at,
+            thread=thread_row(thread_id, after),
+            runs=run_rows(thread_id, before, after, planned),
+            hide_runs=hidden_runs(planned),
+            accepts=frozenset(e.run_id for e in events if isinstance(e, RunAccepted)),
+            lease=_lease(thread_id, events, envelope.holder),
+            release=envelope.release,
+            erase_runs=self._erased(events),
+            erase_thread=hides_all(planned),
+            actor=envelope.actor,
+        )
+
+    def _committed(
+        self, append: Append, recorded: tuple[RecordedEvent, ...], before: Thread, after: Thread
+    ) -> Outcome:
+        """Move on: only now that the events are durable may anybody see them."""
+        thread_id = append.thread_id
+        self._advance(recorded)
+        self._cache.put(thread_id, after)
+        self._hub.publish(Committed(thread_id, recorded, before, after))
+        if append.erase_runs or append.erase_thread:
+            self._snapshots.pop(thread_id, None)
+            self._tasks.start(self._erase(), "erasure")
+        self._maybe_snapshot(thread_id, after)
+        return Outcome(recorded, before, after)
+
+    def _erased(self, events: Events) -> tuple[str, ...]:
+        if self._settings.retention == "keep":
+            return ()
+        return tuple(event.run_id for event in events if isinstance(event, RunRolledBack))
+
+    async def _erase(self) -> None:
+        await self._store.erase_pending()
+
+    def _advance(self, events: Sequence[RecordedEvent]) -> None:
+        """Move on over events of our own, as long as no other process's stand before them."""
+        if events and events[0].position == self.seen_position + 1:
+            self.seen_position = events[-1].position
+
+    # ------------------------------------------------------------------ reading
+
+    async def load(self, thread_id: str) -> Thread:
+        """Return the thread as the log has it now; a thread without events is `EMPTY_THREAD`."""
+        thread = self._cache.get(thread_id)
+        if thread is not None and await self._store.head_version(thread_id) <= thread.version:
+            return thread
+        return await self._uninterrupted(self._load(thread_id), f"load {thread_id}")
+
+    async def _load(self, thread_id: str) -> Thread:
+        async with self._lock(thread_id):
+            return await self._refreshed(thread_id)
+
+    def cached(self, thread_id: str) -> Thread | None:
+        """Return the thread as this process last saw it."""
+        return self._cache.get(thread_id)
+
+    async def load_at(self, thread_id: str, version: int) -> Thread:
+        """Return the thread as it stood at a version: a fold of the log up to there."""
+        thread = EMPTY_THREAD
+        while thread.version < version:
+            events = await self._store.read_thread(
+                thread_id, after=thread.version, upto=version, limit=EVENTS_AT_ONCE
+            )
+            if not events:
+                break
+            thread = await self._folded(events, thread)
+        return thread
+
+    async def _refreshed(self, thread_id: str) -> Thread:
+        """Bring the cached thread up to the log's head, and tell the hub what others wrote."""
+        cached = self._cache.get(thread_id)
+        thread = cached if cached is not None else await self._from_snapshot(thread_id)
+        while True:
+            events = await self._store.read_thread(
+                thread_id, after=thread.version, limit=EVENTS_AT_ONCE
+            )
+            if not events:
+                break
+            before, thread = thread, await self._folded(events, thread)
+            if cached is not None:
+                self._cache.put(thread_id, thread)
+                self._hub.publish(Committed(thread_id, events, before, thread))
+            if len(events) < EVENTS_AT_ONCE:
+                break
+        if thread.version:
+            self._cache.put(thread_id, thread)
+            if cached is None:
+                self._maybe_snapshot(thread_id, thread)
+        return thread
+
+    async def _from_snapshot(self, thread_id: str) -> Thread:
+        stored = await self._store.read_snapshot(thread_id)
+        if stored is None or stored.schema != SNAPSHOT_SCHEMA:
+            self._snapshots[thread_id] = 0
+            return EMPTY_THREAD
+        self._snapshots[thread_id] = stored.version
+        return await asyncio.to_thread(lambda: from_snapshot(orjson.loads(stored.body)))
+
+    async def _folded(self, events: Sequence[RecordedEvent], thread: Thread) -> Thread:
+        if len(events) < EVENTS_AT_ONCE // 10:
+            return fold(events, thread)
+        return await asyncio.to_thread(fold, events, thread)
+
+    # ------------------------------------------------------------------ snapshots
+
+    def _maybe_snapshot(self, thread_id: str, thread: Thread) -> None:
+        since = thread.version - self._snapshots.get(thread_id, 0)
+        if since < max(self._settings.snapshot_events_min, len(thread.items) // 10):
+            return
+        if thread_id not in self._snapshotting and thread.is_present:
+            self._snapshotting.add(thread_id)
+            self._tasks.start(self._snapshot(thread_id, thread), f"snapshot {thread_id}")
+
+    async def _snapshot(self, thread_id: str, thread: Thread) -> None:
+        try:
+            body = await asyncio.to_thread(lambda: orjson.dumps(to_snapshot(thread)))
+            await self._store.write_snapshot(
+                StoredSnapshot(thread_id, thread.version, SNAPSHOT_SCHEMA, body)
+            )
+            self._snapshots[thread_id] = thread.version
+        except StoreUnavailableError:
+            pass  # A snapshot is only a shortcut; the next one is tried 500 events later.
+        finally:
+            self._snapshotting.discard(thread_id)
+
+    async def release(self, lease: Lease) -> None:
+        """Say that an attempt's code has stopped, so that the thread's next run need not wait for it."""
+        with contextlib.suppress(StoreUnavailableError):  # Then it lapses.
+            await self._store.release_lease(lease)
+
+    # ------------------------------------------------------------------ other processes
+
+    async def take_up(self) -> None:
+        """Take up what other processes wrote, so that the worker, waiters and streams hear of it."""
+        while await self._store.head_position() > self.seen_position:
+            await self._take_up_batch()
+
+    async def _take_up_batch(self) -> None:
+        events = await self._store.read_log(after=self.seen_position, limit=EVENTS_AT_ONCE)
+        for thread_id in dict.fromkeys(recorded.thread_id for recorded in events):
+            newest = max(e.version for e in events if e.thread_id == thread_id)
+            cached = self._cache.get(thread_id)
+            if cached is None:
+                thread = await self.load(thread_id)
+                self._hub.publish(Committed(thread_id, (), thread, thread))
+            elif cached.version < newest:
+                await self.load(thread_id)
+        if events:
+            self.seen_position = max(self.seen_position, events[-1].position)
+
+    # ------------------------------------------------------------------ helpers
+
+    def _lock(self, thread_id: str) -> asyncio.Lock:
+        lock = self._locks.get(thread_id)
+        if lock is None:
+            lock = self._locks[thread_id] = asyncio.Lock()
+        return lock
+
+    async def _uninterrupted(self, work: Coroutine[Any, Any, T], name: str) -> T:
+        """Await work that goes on to its end although the caller is cancelled."""
+        result: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+
+        async def run() -> None:
+            try:
+                result.set_result(await work)
+            except asyncio.CancelledError:
+                result.cancel()
+                raise
+            except BaseException as error:  # noqa: BLE001 - handed to the caller, whatever it is
+                result.set_exception(error)
+
+        self._tasks.start(run(), name)
+        try:
+            return await asyncio.shield(result)
+        except asyncio.CancelledError:
+            result.add_done_callback(lambda done: done.cancelled() or done.exception())
+            raise
+
+
+def _decided(
+    thread_id: str, thread: Thread, intents: Sequence[Intent], now: datetime, envelope: _Envelope
+) -> tuple[list[RecordedEvent], Thread]:
+    """Decide intent by intent; return the events with their places, and the thread as it will stand."""
+    planned: list[RecordedEvent] = []
+    for intent in intents:
+        command = intent(thread, now) if callable(intent) else intent
+        for event in decide(command, thread):
+            recorded = RecordedEvent(thread_id, thread.version + 1, 0, now, event, envelope.actor)
+            planned.append(recorded)
+            thread = evolve(thread, recorded)
+    return planned, thread
+
+
+def _lease(thread_id: str, events: Events, holder: str | None) -> Lease | None:
+    for event in events:
+        if isinstance(event, RunStarted) and holder is not None:
+            return Lease(thread_id, event.run_id, event.attempt, holder)
+    return None

@@ -1,0 +1,1 @@
+"""The HTTP door: routes, wire models, server-sent events, problems. No decisions."""

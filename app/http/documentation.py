@@ -1,0 +1,47 @@
+"""What `/docs` shows of a route beyond its name: the parts of the request, which the handlers read themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+from pydantic import BaseModel
+
+Schema = dict[str, Any]
+
+TEXT: Schema = {"type": "string"}
+WHOLE_NUMBER: Schema = {"type": "integer", "minimum": 0}
+YES_OR_NO: Schema = {"type": "boolean", "default": False}
+TEXTS: Schema = {"type": "array", "items": TEXT}
+
+
+def documented(
+    *path: str, body: type[BaseModel] | None = None, query: Mapping[str, Schema] | None = None
+) -> Schema:
+    """Return the `openapi_extra` of a route: its path and query parameters, and its body."""
+    parameters = [_parameter(name, "path", TEXT, is_required=True) for name in path]
+    parameters += [_parameter(name, "query", schema) for name, schema in (query or {}).items()]
+    extra: Schema = {"parameters": parameters}
+    if body is not None:
+        schema = body.model_json_schema()
+        definitions = schema.pop("$defs", {})
+        content = {"application/json": {"schema": _inlined(schema, definitions)}}
+        extra["requestBody"] = {"required": True, "content": content}
+    return extra
+
+
+def _parameter(name: str, where: str, schema: Schema, *, is_required: bool = False) -> Schema:
+    return {"name": name, "in": where, "required": is_required, "schema": schema}
+
+
+def _inlined(schema: object, definitions: Schema) -> object:
+    """Put definitions where they are referred to: an operation has no place for them."""
+    if isinstance(schema, list):
+        return [_inlined(entry, definitions) for entry in cast("list[object]", schema)]
+    if not isinstance(schema, dict):
+        return schema
+    content = cast("Schema", schema)
+    reference = content.get("$ref")
+    if isinstance(reference, str):
+        return _inlined(definitions[reference.rpartition("/")[2]], definitions)
+    return {name: _inlined(entry, definitions) for name, entry in content.items()}

@@ -1,0 +1,253 @@
+"""What the SDKs send: bodies as pydantic models. Fields that they do not know are ignored.
+
+A field that is known, but not supported yet, is refused by name unless it holds its default: silence would mislead.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, cast
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
+
+from .requests import LIMIT_MAX, OFFSET_MAX
+
+STREAM_MODES = (
+    "values",
+    "updates",
+    "messages",
+    "messages-tuple",
+    "custom",
+    "checkpoints",
+)
+UNSUPPORTED_STREAM_MODES = ("tasks", "debug", "events", "tools", "lifecycle")
+
+SECONDS_MAX = 10 * 366 * 24 * 3600
+"""A run may be put off for ten years at most."""
+
+IDS_MAX = 1000
+
+
+def _refuse(value: object) -> object:
+    if isinstance(value, dict):
+        value = any(entry is not None for entry in cast("dict[str, object]", value).values())
+    if value in (None, False, "", []):
+        return None
+    raise PydanticCustomError("not_supported", "not supported yet")
+
+
+Unsupported = Annotated[Any, AfterValidator(_refuse)]
+"""A field of the SDKs that is not supported yet; it may hold its default (null, false or empty)."""
+
+
+def stream_modes(value: object) -> list[str]:
+    """Return the modes named by a text or a list, each once; raises PydanticCustomError."""
+    modes = cast("list[object]", value) if isinstance(value, list) else [value]
+    found: list[str] = []
+    for mode in modes:
+        if mode in UNSUPPORTED_STREAM_MODES:
+            raise PydanticCustomError(
+                "not_supported", "{mode} is not supported yet", {"mode": mode}
+            )
+        if not isinstance(mode, str) or mode not in STREAM_MODES:
+            known = ", ".join(STREAM_MODES)
+            raise PydanticCustomError("stream_mode", "expected some of {known}", {"known": known})
+        if mode not in found:
+            found.append(mode)
+    return found
+
+
+def named_stream_modes(names: list[str]) -> list[str]:
+    """Return the modes that a query names; raises pydantic's ValidationError."""
+    return _StreamQuery.model_validate({"stream_mode": names}).stream_mode or []
+
+
+def _modes_or_none(value: object) -> list[str] | None:
+    return None if value is None else stream_modes(value)
+
+
+def _not_only_at_the_exit(value: object) -> object:
+    if value == "exit" or value is False:
+        raise PydanticCustomError("not_supported", "saving only at the end is not supported yet")
+    return value
+
+
+Object = dict[str, Any]
+StreamModes = Annotated[list[str] | None, BeforeValidator(_modes_or_none)]
+Limit = Annotated[int, Field(ge=1, le=LIMIT_MAX)]
+Offset = Annotated[int, Field(ge=0, le=OFFSET_MAX)]
+
+
+class Body(BaseModel):
+    """Base of all bodies: types as in JSON, nothing is converted."""
+
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+
+class _StreamQuery(Body):
+    stream_mode: StreamModes
+
+
+# ------------------------------------------------------------------ threads
+
+
+class ThreadCreate(Body):
+    """POST /threads."""
+
+    thread_id: str | None = None
+    metadata: Object | None = None
+    if_exists: Literal["raise", "do_nothing"] | None = None
+    ttl: Unsupported = None
+    supersteps: Unsupported = None
+
+
+class ThreadPatch(Body):
+    """PATCH /threads/{thread_id}."""
+
+    metadata: Object | None = None
+    ttl: Unsupported = None
+
+
+class ThreadCount(Body):
+    """POST /threads/count."""
+
+    metadata: Object | None = None
+    status: Literal["idle", "busy", "interrupted", "error"] | None = None
+    values: Unsupported = None
+
+
+class ThreadSearch(ThreadCount):
+    """POST /threads/search."""
+
+    ids: Annotated[list[str], Field(max_length=IDS_MAX)] | None = None
+    limit: Limit | None = None
+    offset: Offset | None = None
+    sort_by: (
+        Literal["thread_id", "status", "created_at", "updated_at", "state_updated_at"] | None
+    ) = None
+    sort_order: Literal["asc", "desc"] | None = None
+    select: list[str] | None = None
+    extract: Unsupported = None
+
+
+class CheckpointReference(Body):
+    """A checkpoint as the SDKs name it."""
+
+    checkpoint_id: str | None = None
+    checkpoint_ns: Unsupported = None
+
+
+class CheckpointConfig(Body):
+    """A checkpoint inside a config, as the JavaScript SDK names it in `before`."""
+
+    configurable: CheckpointReference
+
+
+class StateAtCheckpoint(Body):
+    """POST /threads/{thread_id}/state/checkpoint."""
+
+    checkpoint: CheckpointReference
+    subgraphs: bool | None = None
+    select: list[str] | None = None
+
+
+class StateUpdate(Body):
+    """POST /threads/{thread_id}/state."""
+
+    values: Any = None
+    as_node: str | None = None
+    checkpoint: Unsupported = None
+    checkpoint_id: Unsupported = None
+
+
+def _checkpoint_id(value: object) -> object:
+    if isinstance(value, dict):
+        content = cast("dict[str, object]", value)
+        if isinstance(content.get("configurable"), dict):
+            return CheckpointConfig.model_validate(content).configurable.checkpoint_id
+        return CheckpointReference.model_validate(content).checkpoint_id
+    return value
+
+
+class HistoryQuery(Body):
+    """POST /threads/{thread_id}/history."""
+
+    limit: Limit | None = None
+    before: Annotated[str | None, BeforeValidator(_checkpoint_id)] = None
+    metadata: Unsupported = None
+    checkpoint: Unsupported = None
+    select: list[str] | None = None
+
+
+# ------------------------------------------------------------------ runs
+
+
+class RunConfig(BaseModel):
+    """A run's config; what else it holds is handed to the graph as it is."""
+
+    model_config = ConfigDict(strict=True, extra="allow")
+
+    configurable: Object | None = None
+    metadata: Object | None = None
+    tags: list[str] | None = None
+    recursion_limit: int | None = None
+
+
+class RunCreate(Body):
+    """POST /threads/{thread_id}/runs, …/runs/stream and …/runs/wait."""
+
+    assistant_id: Annotated[str, Field(min_length=1)]
+    input: Any = None
+    metadata: Object | None = None
+    config: RunConfig | None = None
+    context: Object | None = None
+    stream_mode: StreamModes = None
+    multitask_strategy: Literal["reject", "rollback", "interrupt", "enqueue"] | None = None
+    if_not_exists: Literal["create", "reject"] | None = None
+    on_disconnect: Literal["cancel", "continue"] | None = None
+    on_completion: Literal["delete", "keep"] | None = None
+    """Of runs without a thread; it means nothing here."""
+    after_seconds: Annotated[float, Field(ge=0, le=SECONDS_MAX, allow_inf_nan=False)] | None = None
+    durability: Annotated[
+        Literal["sync", "async", "exit"] | None, AfterValidator(_not_only_at_the_exit)
+    ] = None
+    checkpoint_during: Annotated[bool | None, AfterValidator(_not_only_at_the_exit)] = None
+    strict_resume: bool | None = None
+    """Of runs that resume, which are not supported yet."""
+    command: Unsupported = None
+    checkpoint: Unsupported = None
+    checkpoint_id: Unsupported = None
+    interrupt_before: Unsupported = None
+    interrupt_after: Unsupported = None
+    webhook: Unsupported = None
+    stream_subgraphs: Unsupported = None
+    stream_resumable: Unsupported = None
+
+
+class RunsCancel(Body):
+    """POST /runs/cancel."""
+
+    thread_id: str | None = None
+    run_ids: Annotated[list[str], Field(max_length=IDS_MAX)] | None = None
+    status: Literal["pending", "running", "all"] | None = None
+
+
+# ------------------------------------------------------------------ assistants
+
+
+class AssistantCount(Body):
+    """POST /assistants/count."""
+
+    metadata: Object | None = None
+    graph_id: str | None = None
+    name: str | None = None
+
+
+class AssistantSearch(AssistantCount):
+    """POST /assistants/search."""
+
+    limit: Limit | None = None
+    offset: Offset | None = None
+    sort_by: Literal["assistant_id", "graph_id", "name", "created_at", "updated_at"] | None = None
+    sort_order: Literal["asc", "desc"] | None = None
+    select: list[str] | None = None

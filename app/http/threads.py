@@ -1,0 +1,243 @@
+"""Routes of threads and their states."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ...domain.errors import CheckpointNotFoundError, InvalidInputError
+from ..search import ThreadFilter
+from ..views import StateView
+from . import models
+from .documentation import TEXT, TEXTS, WHOLE_NUMBER, YES_OR_NO, documented
+from .objects import (
+    STATE_FIELDS,
+    THREAD_FIELDS,
+    checkpoint_reference,
+    picked,
+    state_object,
+    thread_object,
+    unknown_state_object,
+)
+from .problems import UnprocessableError
+from .requests import (
+    LIMIT_MAX,
+    engine_of,
+    flag,
+    number,
+    pagination,
+    read_body,
+    selected,
+    thread_id_of,
+    uuid_of,
+    values,
+)
+from .responses import JsonResponse
+
+router = APIRouter(tags=["threads"])
+
+
+# ------------------------------------------------------------------ threads
+
+
+@router.post("/threads", openapi_extra=documented(body=models.ThreadCreate))
+async def create_thread(request: Request) -> Response:
+    """Create a thread."""
+    body = await read_body(request, models.ThreadCreate)
+    thread_id = None if body.thread_id is None else uuid_of(body.thread_id, "thread")
+    view = await engine_of(request).create_thread(
+        thread_id, metadata=body.metadata, if_exists=body.if_exists or "raise"
+    )
+    return JsonResponse(thread_object(view))
+
+
+@router.post("/threads/search", openapi_extra=documented(body=models.ThreadSearch))
+async def search_threads(request: Request) -> Response:
+    """Find threads by metadata, ids and status, newest first by default."""
+    body = await read_body(request, models.ThreadSearch)
+    fields = selected(body.select or [], THREAD_FIELDS | {"context"})
+    offset = body.offset or 0
+    views, has_more = await engine_of(request).queries.search_threads(
+        _filter(body, body.ids),
+        order=body.sort_by or "updated_at",
+        is_descending=body.sort_order != "asc",
+        limit=body.limit or 10,
+        offset=offset,
+    )
+    found = [picked(thread_object(view), fields) for view in views]
+    return JsonResponse(found, headers=pagination(offset, len(found), has_more=has_more))
+
+
+@router.post("/threads/count", openapi_extra=documented(body=models.ThreadCount))
+async def count_threads(request: Request) -> Response:
+    """Count threads by metadata and status."""
+    body = await read_body(request, models.ThreadCount)
+    return JsonResponse(await engine_of(request).queries.count_threads(_filter(body, None)))
+
+
+def _filter(body: models.ThreadCount, ids: list[str] | None) -> ThreadFilter:
+    wanted = None if not ids else frozenset(uuid_of(text, "thread") for text in ids)
+    return ThreadFilter(metadata=body.metadata, status=body.status, ids=wanted)
+
+
+@router.get("/threads/{thread_id}", openapi_extra=documented("thread_id", query={"include": TEXT}))
+async def get_thread(request: Request) -> Response:
+    """Return a thread."""
+    thread_id = thread_id_of(request)
+    if any(values(request, "include")):
+        raise UnprocessableError("include: not supported yet")
+    return JsonResponse(thread_object(await engine_of(request).get_thread(thread_id)))
+
+
+@router.patch(
+    "/threads/{thread_id}", openapi_extra=documented("thread_id", body=models.ThreadPatch)
+)
+async def patch_thread(request: Request) -> Response:
+    """Set keys of a thread's metadata; `Prefer: return=minimal` asks for no body."""
+    thread_id = thread_id_of(request)
+    body = await read_body(request, models.ThreadPatch)
+    view = await engine_of(request).patch_thread(thread_id, body.metadata or {})
+    if "return=minimal" in request.headers.get("prefer", "").lower():
+        return Response(status_code=204)
+    return JsonResponse(thread_object(view))
+
+
+@router.delete("/threads/{thread_id}", openapi_extra=documented("thread_id"))
+async def delete_thread(request: Request) -> Response:
+    """Delete a thread with all that it holds, and stop its runs."""
+    await engine_of(request).delete_thread(thread_id_of(request))
+    return Response(status_code=204)
+
+
+@router.post("/threads/{thread_id}/copy", openapi_extra=documented("thread_id"))
+async def copy_thread(request: Request) -> Response:
+    """Create a thread with the state that stands in this one, its run in flight left out."""
+    view = await engine_of(request).copy_thread(thread_id_of(request))
+    return JsonResponse(thread_object(view))
+
+
+# ------------------------------------------------------------------ states
+
+_STATE_QUERY = {"subgraphs": YES_OR_NO, "select": TEXTS}
+
+
+@router.get("/threads/{thread_id}/state", openapi_extra=documented("thread_id", query=_STATE_QUERY))
+async def get_state(request: Request) -> Response:
+    """Return the state as it stands."""
+    thread_id = thread_id_of(request)
+    flag(request, "subgraphs")
+    chosen = _Chosen(values(request, "select"))
+    view = await engine_of(request).queries.get_state(thread_id)
+    return JsonResponse(chosen.of(state_object(view)))
+
+
+@router.get(
+    "/threads/{thread_id}/state/{checkpoint_id}",
+    openapi_extra=documented("thread_id", "checkpoint_id", query=_STATE_QUERY),
+)
+async def get_state_at(request: Request) -> Response:
+    """Return the state of a checkpoint; an unknown one has an empty state."""
+    thread_id = thread_id_of(request)
+    flag(request, "subgraphs")
+    chosen = _Chosen(values(request, "select"))
+    checkpoint_id = request.path_params["checkpoint_id"]
+    return JsonResponse(chosen.of(await _state_at(request, thread_id, checkpoint_id)))
+
+
+@router.post(
+    "/threads/{thread_id}/state/checkpoint",
+    openapi_extra=documented("thread_id", body=models.StateAtCheckpoint),
+)
+async def post_state_at(request: Request) -> Response:
+    """Return the state of a checkpoint; an unknown one has an empty state."""
+    thread_id = thread_id_of(request)
+    body = await read_body(request, models.StateAtCheckpoint)
+    chosen = _Chosen(body.select or [])
+    checkpoint_id = body.checkpoint.checkpoint_id
+    return JsonResponse(chosen.of(await _state_at(request, thread_id, checkpoint_id)))
+
+
+async def _state_at(request: Request, thread_id: str, checkpoint_id: str | None) -> dict[str, Any]:
+    queries = engine_of(request).queries
+    try:
+        return state_object(await queries.get_state(thread_id, checkpoint_id))
+    except CheckpointNotFoundError:
+        return unknown_state_object(thread_id, checkpoint_id or "")
+
+
+@router.post(
+    "/threads/{thread_id}/state", openapi_extra=documented("thread_id", body=models.StateUpdate)
+)
+async def update_state(request: Request) -> Response:
+    """Change the state from outside."""
+    thread_id = thread_id_of(request)
+    body = await read_body(request, models.StateUpdate)
+    try:
+        view = await engine_of(request).update_state(
+            thread_id, body.values, as_node=body.as_node or None
+        )
+    except InvalidInputError as error:
+        if type(error) is InvalidInputError:  # The thread has no graph yet.
+            raise HTTPException(400, str(error)) from error
+        raise
+    reference = checkpoint_reference(thread_id, view.state.checkpoint_id)
+    checkpoint_id = view.state.checkpoint_id
+    return JsonResponse(
+        {"checkpoint": reference, "configurable": reference, "checkpoint_id": checkpoint_id}
+    )
+
+
+@router.get(
+    "/threads/{thread_id}/history",
+    openapi_extra=documented("thread_id", query={"limit": WHOLE_NUMBER, "before": TEXT}),
+)
+async def get_history(request: Request) -> Response:
+    """Return states, newest first, without those of rolled-back runs."""
+    thread_id = thread_id_of(request)
+    limit = number(request, "limit", 1, 1, LIMIT_MAX)
+    chosen = _Chosen(values(request, "select"))
+    before = request.query_params.get("before") or None
+    found = await engine_of(request).queries.history(thread_id, limit=limit, before=before)
+    return JsonResponse(_history(found, chosen))
+
+
+@router.post(
+    "/threads/{thread_id}/history", openapi_extra=documented("thread_id", body=models.HistoryQuery)
+)
+async def post_history(request: Request) -> Response:
+    """Return states, newest first, without those of rolled-back runs."""
+    thread_id = thread_id_of(request)
+    body = await read_body(request, models.HistoryQuery)
+    chosen = _Chosen(body.select or [])
+    found = await engine_of(request).queries.history(
+        thread_id, limit=body.limit or 1, before=body.before or None
+    )
+    return JsonResponse(_history(found, chosen))
+
+
+def _history(found: list[StateView], chosen: _Chosen) -> list[dict[str, Any]]:
+    return [chosen.of(state_object(view)) for view in found]
+
+
+class _Chosen:
+    """The fields of a state to answer with: names, and `values.<key>` for single keys of the values."""
+
+    def __init__(self, names: list[str]) -> None:
+        self._keys = {name.partition(".")[2] for name in names if name.startswith("values.")}
+        plain = [name for name in names if not name.startswith("values.")]
+        self._fields = selected(plain, STATE_FIELDS) or frozenset[str]()
+        self._is_all = not names
+
+    def of(self, content: dict[str, Any]) -> dict[str, Any]:
+        """Return what was chosen of a state."""
+        if self._is_all:
+            return content
+        chosen = picked(content, self._fields)
+        if self._keys and "values" not in chosen:
+            held = content["values"]
+            chosen["values"] = {key: held[key] for key in held if key in self._keys}
+        return chosen

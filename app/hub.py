@@ -1,0 +1,75 @@
+"""Who in this process wants to hear of new events: the worker, waiters and streams. Nothing is stored or awaited here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from ..domain.events import RecordedEvent
+    from ..domain.thread import Thread
+    from ..domain.values import Json
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """Events of one thread that were committed, and the thread as it stands after them.
+
+    `before` is the thread as it stood before them. Notices of one thread come in order of version, without a gap: a listener
+    that registered when it saw version v gets everything after v, though it may get some of what it saw again.
+    """
+
+    thread_id: str
+    events: tuple[RecordedEvent, ...]
+    before: Thread
+    thread: Thread
+
+
+@dataclass(frozen=True, slots=True)
+class Emitted:
+    """Data of a run that is no event of its thread: tokens, custom data."""
+
+    thread_id: str
+    run_id: str
+    attempt: int
+    mode: str
+    data: Json
+
+
+Notice: TypeAlias = Committed | Emitted
+Listener: TypeAlias = Callable[[Notice], None]
+
+
+class Hub:
+    """Calls listeners at once, in the order in which they registered. They must be quick and must not raise."""
+
+    def __init__(self) -> None:
+        self._everyone: list[Listener] = []
+        self._by_thread: dict[str, list[Listener]] = {}
+
+    def publish(self, notice: Notice) -> None:
+        """Tell all listeners of the notice's thread."""
+        for listener in self._everyone:
+            listener(notice)
+        for listener in tuple(self._by_thread.get(notice.thread_id, ())):
+            listener(notice)
+
+    def has_listeners(self, thread_id: str) -> bool:
+        """Say whether anybody listens to this thread in particular."""
+        return thread_id in self._by_thread
+
+    def listen(self, listener: Listener, thread_id: str | None = None) -> Callable[[], None]:
+        """Register a listener, for one thread or for all; return what takes it off again."""
+        listeners = (
+            self._everyone if thread_id is None else self._by_thread.setdefault(thread_id, [])
+        )
+        listeners.append(listener)
+
+        def forget() -> None:
+            if listener in listeners:
+                listeners.remove(listener)
+            if thread_id is not None and not listeners:
+                self._by_thread.pop(thread_id, None)
+
+        return forget

@@ -1,0 +1,285 @@
+"""Reading: threads, runs, states, history and the audit log. Nothing here writes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..domain.channels import decode_object, read_values
+from ..domain.errors import (
+    CheckpointNotFoundError,
+    ErasedError,
+    RunNotFoundError,
+    ThreadNotFoundError,
+)
+from ..domain.events import RunAccepted, RunError, RunFailed, RunTimedOut
+from ..domain.shared_list import SharedList
+from ..domain.thread import evolve
+from .executor import EVENTS_AT_ONCE
+from .rows import in_flight_row
+from .search import ALL, find_threads
+from .views import RunResult, RunView, StateView, ThreadView, thread_view
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from ..domain.events import RecordedEvent
+    from ..domain.ports import EventStore, RunRow
+    from ..domain.thread import State, Thread
+    from ..domain.values import Json, JsonObject
+    from .executor import Executor, Outcome
+    from .search import ThreadFilter, ThreadOrder
+
+
+class Queries:
+    """Answers questions about what the log holds."""
+
+    def __init__(self, store: EventStore, executor: Executor) -> None:
+        self._store = store
+        self._executor = executor
+
+    # ------------------------------------------------------------------ threads
+
+    async def thread(self, thread_id: str) -> Thread:
+        """Return the thread's fold. Raises ThreadNotFoundError."""
+        thread = await self._executor.load(thread_id)
+        if not thread.is_present:
+            raise ThreadNotFoundError(thread_id=thread_id)
+        return thread
+
+    async def get_thread(self, thread_id: str) -> ThreadView:
+        """Return the thread. Raises ThreadNotFoundError."""
+        return thread_view(thread_id, await self.thread(thread_id))
+
+    async def list_threads(self, *, limit: int = 10, offset: int = 0) -> list[ThreadView]:
+        """Return threads, newest `updated_at` first."""
+        rows = await self._store.list_threads(limit=limit, offset=offset)
+        return [await self.get_thread(row.thread_id) for row in rows]
+
+    async def search_threads(
+        self,
+        where: ThreadFilter,
+        *,
+        order: ThreadOrder = "updated_at",
+        is_descending: bool = True,
+        limit: int = 10,
+        offset: int = 0,
+    ) -> tuple[list[ThreadView], bool]:
+        """Return the threads that match, and whether there are more behind them."""
+        rows = await find_threads(
+            self._store,
+            where,
+            order=order,
+            is_descending=is_descending,
+            limit=limit + 1,
+            offset=offset,
+        )
+        views: list[ThreadView] = []
+        for row in rows[:limit]:
+            thread = await self._executor.load(row.thread_id)
+            if thread.is_present:  # It may have been deleted meanwhile.
+                views.append(thread_view(row.thread_id, thread))
+        return views, len(rows) > limit
+
+    async def count_threads(self, where: ThreadFilter) -> int:
+        """Return how many threads match."""
+        return len(await find_threads(self._store, where, order="thread_id", limit=ALL))
+
+    # ------------------------------------------------------------------ states
+
+    async def get_state(self, thread_id: str, checkpoint_id: str | None = None) -> StateView:
+        """Return the newest state, or that of a checkpoint in the visible history.
+
+        Raises:
+            ThreadNotFoundError: no such thread.
+            CheckpointNotFoundError: no such checkpoint, or it was rolled back.
+            ErasedError: the state lies in an erased span.
+        """
+        thread = await self.thread(thread_id)
+        if checkpoint_id is None:
+            return self._view(thread_id, thread, thread.state)
+        async for state, at in self._checkpoints(thread_id, thread):
+            if state.checkpoint is not None and state.checkpoint.checkpoint_id == checkpoint_id:
+                return self._view(thread_id, at, state)
+        raise CheckpointNotFoundError(checkpoint_id=checkpoint_id)
+
+    async def get_state_at(self, thread_id: str, version: int) -> StateView:
+        """Return the state as it stood at a version, runs included that were rolled back later (audit).
+
+        Raises:
+            ThreadNotFoundError: the thread did not exist at that version.
+            ErasedError: the payloads that made this state were erased.
+        """
+        thread = await self._executor.load_at(thread_id, version)
+        if not thread.is_present:
+            raise ThreadNotFoundError(thread_id=thread_id)
+        if thread.state.is_erased:
+            raise ErasedError(version=version)
+        return self._view(thread_id, thread, thread.state)
+
+    async def history(
+        self, thread_id: str, *, limit: int = 10, before: str | None = None
+    ) -> list[StateView]:
+        """Return states, newest first, without those of rolled-back runs; `before` is a checkpoint id, left out itself.
+
+        Raises:
+            ThreadNotFoundError: no such thread.
+            CheckpointNotFoundError: `before` is no checkpoint of the visible history.
+        """
+        thread = await self.thread(thread_id)
+        found: list[StateView] = []
+        is_past = before is None
+        async for state, at in self._checkpoints(thread_id, thread):
+            checkpoint = state.checkpoint
+            if checkpoint is None:
+                break
+            if is_past:
+                found.append(self._view(thread_id, at, state))
+                if len(found) >= limit:
+                    break
+            elif checkpoint.checkpoint_id == before:
+                is_past = True
+        if not is_past and before is not None:
+            raise CheckpointNotFoundError(checkpoint_id=before)
+        return found
+
+    async def _checkpoints(
+        self, thread_id: str, thread: Thread
+    ) -> AsyncIterator[tuple[State, Thread]]:
+        """Yield states newest first: those that the fold still reaches, then those that only the log has."""
+        state: State | None = thread.state
+        oldest: State | None = None
+        while state is not None and state.checkpoint is not None:
+            yield state, thread
+            oldest, state = state, state.parent
+        if oldest is None or oldest.checkpoint is None or oldest.checkpoint.parent_id is None:
+            return
+        wanted = oldest.checkpoint.parent_id
+        by_id = await self._all_checkpoints(thread_id, oldest.checkpoint.version)
+        while wanted is not None and wanted in by_id:
+            found, at = by_id[wanted]
+            yield found, at
+            wanted = found.checkpoint.parent_id if found.checkpoint else None
+
+    async def _all_checkpoints(
+        self, thread_id: str, before_version: int
+    ) -> dict[str, tuple[State, Thread]]:
+        """Fold the log from its start, and keep every state on the way: they share what they have in common."""
+        thread = await self._executor.load_at(thread_id, 0)
+        states: dict[str, tuple[State, Thread]] = {}
+        while thread.version < before_version:
+            events = await self._store.read_thread(
+                thread_id, after=thread.version, upto=before_version, limit=EVENTS_AT_ONCE
+            )
+            if not events:
+                break
+            for recorded in events:
+                thread = evolve(thread, recorded)
+                if thread.state.checkpoint is not None:
+                    states[thread.state.checkpoint.checkpoint_id] = (thread.state, thread)
+        return states
+
+    def _view(self, thread_id: str, thread: Thread, state: State) -> StateView:
+        return StateView(
+            thread_id=thread_id,
+            values=read_values(state.channels, thread.items),
+            checkpoint=state.checkpoint,
+            state=state,
+            metadata=thread.metadata,
+        )
+
+    # ------------------------------------------------------------------ runs
+
+    async def get_run(self, thread_id: str, run_id: str) -> RunView:
+        """Return a run. Raises RunNotFoundError, also for one that was rolled back or deleted."""
+        row = await self._store.get_run(thread_id, run_id)
+        if row is None or row.is_hidden:
+            raise RunNotFoundError(run_id=run_id)
+        (view,) = await self._run_views((row,))
+        return view
+
+    async def accepted_run(self, thread_id: str, run_id: str, outcome: Outcome) -> RunView:
+        """Return the run that a submission came to: just accepted, or, on a retry, what it was accepted as before."""
+        for recorded in outcome.events:
+            event = recorded.event
+            if isinstance(event, RunAccepted) and event.run_id == run_id:
+                row = in_flight_row(thread_id, outcome.thread.runs[run_id])
+                return _run_view(row, event, outcome.thread)
+        return await self.get_run(thread_id, run_id)
+
+    async def list_runs(
+        self, thread_id: str, *, status: str | None = None, limit: int = 10, offset: int = 0
+    ) -> list[RunView]:
+        """Return the thread's runs, newest first. Raises ThreadNotFoundError."""
+        await self.thread(thread_id)
+        rows = await self._store.list_runs(thread_id, status=status, limit=limit, offset=offset)
+        return await self._run_views(rows)
+
+    async def list_in_flight(self, status: str | None = None) -> list[tuple[str, str]]:
+        """Return the thread and the id of every run in flight, of all threads; `status`: pending or running ones only."""
+        rows = await self._store.list_runs_in_flight(status=status)
+        return [(row.thread_id, row.run_id) for row in rows]
+
+    async def _run_views(self, rows: Sequence[RunRow]) -> list[RunView]:
+        if not rows:
+            return []
+        thread = await self._executor.load(rows[0].thread_id)
+        versions = sorted(row.accepted_version for row in rows)
+        recorded = await self._store.read_run(rows[0].thread_id, versions)
+        accepted = {e.version: e.event for e in recorded if isinstance(e.event, RunAccepted)}
+        return [_run_view(row, accepted[row.accepted_version], thread) for row in rows]
+
+    async def result(self, row: RunRow) -> RunResult:
+        """Return how an ended run ended."""
+        version = row.ended_version
+        if version is None:
+            raise RunNotFoundError(run_id=row.run_id, message="The run is in flight")
+        (end,) = await self._store.read_run(row.thread_id, [version])
+        newest = await self._executor.load(row.thread_id)
+        last = newest.last_run
+        is_last = last is not None and last.run_id == row.run_id and last.version == newest.version
+        thread = newest if is_last else await self._executor.load_at(row.thread_id, end.version)
+        return ended_result(row.run_id, end, thread)
+
+    # ------------------------------------------------------------------ audit
+
+    async def log(
+        self, thread_id: str, *, after: int = 0, limit: int | None = None
+    ) -> tuple[RecordedEvent, ...]:
+        """Return the thread's events as they were recorded, those of rolled-back runs included."""
+        events = await self._store.read_thread(thread_id, after=after, limit=limit)
+        if not events and not await self._store.head_version(thread_id):
+            raise ThreadNotFoundError(thread_id=thread_id)
+        return events
+
+
+def ended_result(run_id: str, end: RecordedEvent, thread: Thread) -> RunResult:
+    """Return how a run ended, from the event that ended it and the thread as it stood after that."""
+    event = end.event
+    error: RunError | None = None
+    match event:
+        case RunFailed(error=error):
+            status = "error"
+        case RunTimedOut():
+            status, error = "timeout", thread.state.error
+        case _:
+            known = {"RunSucceeded": "success", "RunInterrupted": "interrupted"}
+            status = known.get(event.type, "rolled_back")
+    if status == "rolled_back":
+        message = f"Run {run_id} was rolled back"
+        error = RunError(error="RunRolledBack", message=message)
+    return RunResult(run_id, status, thread.values(), error, thread.state.next)
+
+
+def _run_view(row: RunRow, event: RunAccepted, thread: Thread) -> RunView:
+    own = {"graph_id": row.graph_id, "assistant_id": row.assistant_id}
+    metadata: JsonObject = {**thread.metadata, **event.metadata, **own}
+    return RunView(row, event, _input(event), metadata)
+
+
+def _input(event: RunAccepted) -> Json:
+    if event.input is None:
+        return event.raw_input
+    items = SharedList(
+        [None] * event.first_item + list(event.items)
+    )  # An input refers to its own items only.
+    return read_values(decode_object(event.input), items)

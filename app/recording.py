@@ -1,0 +1,187 @@
+"""The writes of one attempt, in order: steps are queued while the code goes on, and the end waits for all of them.
+
+While one append is on its way to the disk the next steps gather, and go together in the next append. A step that was queued
+and not yet appended when the run is stopped was never part of the thread; a function starts again from its beginning after a
+crash, so nothing is lost by it. With `durability="sync"` each step is durable before the code goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from ..domain.commands import FailRun, RecordResult, RecordStep
+from ..domain.errors import RefusedError, StoreError
+from ..domain.events import RunError
+
+if TYPE_CHECKING:
+    from ..domain.commands import Command
+    from ..domain.ports import Clock, Ids, Lease, StepWrite, Tasks
+    from ..domain.values import Json
+    from .executor import Executor
+    from .settings import Settings
+
+logger = logging.getLogger(__name__)
+
+QUEUED_MAX = 64
+"""Steps that may be queued before the code has to wait for the disk."""
+
+
+class Recorder:
+    """Records what the attempt that holds `lease` does."""
+
+    def __init__(
+        self,
+        lease: Lease,
+        executor: Executor,
+        settings: Settings,
+        *,
+        is_sync: bool,
+        clock: Clock,
+        ids: Ids,
+        tasks: Tasks,
+    ) -> None:
+        self._lease = lease
+        self._executor = executor
+        self._settings = settings
+        self._is_sync = is_sync
+        self._clock = clock
+        self._ids = ids
+        self._tasks = tasks
+        self._queued: list[Command] = []
+        self._end: Command | None = None
+        self._is_writing = False
+        self._is_abandoned = False
+        self._error: Exception | None = None
+        self._given = self._settled = 0
+        self._progress = asyncio.Event()
+
+    async def step(self, write: StepWrite) -> None:
+        """Queue a step; with durability sync, return when it is durable.
+
+        Raises:
+            StaleAttemptError: the attempt is fenced: this write, or one before it, left nothing.
+            StoreError: the store is away.
+        """
+        lease = self._lease
+        self._queue(
+            RecordStep(
+                thread_id=lease.thread_id,
+                run_id=lease.run_id,
+                attempt=lease.attempt,
+                checkpoint_id=self._ids.checkpoint_id(),
+                node=write.node,
+                source=write.source,
+                next=write.next,
+                update=write.update,
+                changes=write.changes,
+            )
+        )
+        if self._is_sync or len(self._queued) >= QUEUED_MAX:
+            await self.flush()
+            self._raise_error()
+
+    async def result(self, name: str, result: Json) -> None:
+        """Record a result of `run.step()`, and return when it is durable. Raises as `step` does."""
+        lease = self._lease
+        self._queue(
+            RecordResult(
+                thread_id=lease.thread_id,
+                run_id=lease.run_id,
+                attempt=lease.attempt,
+                name=name,
+                result=result,
+            )
+        )
+        await self.flush()
+        self._raise_error()
+
+    async def flush(self) -> None:
+        """Return when what is queued now is durable, or known to be refused: a decision on the run must see its finished steps."""
+        wanted = self._given
+        while self._settled < wanted and self._is_writing and self._error is None:
+            await self._progress.wait()
+
+    async def end(self, command: Command) -> None:
+        """Record the run's end, in one append with the steps that still wait, and return when that is durable."""
+        self._end = command
+        self._ensure_writing()
+        while self._is_writing:
+            await self._progress.wait()
+        error = self._error
+        if error is not None and not isinstance(error, RefusedError | StoreError):
+            # What was given could not be written: that is the run's end, without the steps that failed.
+            self._error, self._queued = None, []
+            lease = self._lease
+            failed = FailRun(
+                thread_id=lease.thread_id,
+                run_id=lease.run_id,
+                attempt=lease.attempt,
+                error=described(error),
+            )
+            if command != failed:
+                await self.end(failed)
+
+    def abandon(self) -> None:
+        """Try no more: the store is being closed, and another process takes the run up."""
+        self._is_abandoned = True
+
+    def _raise_error(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    def _queue(self, command: Command) -> None:
+        self._raise_error()
+        self._given += 1
+        self._queued.append(command)
+        self._ensure_writing()
+
+    def _ensure_writing(self) -> None:
+        if not self._is_writing:
+            self._is_writing = True
+            self._progress = asyncio.Event()
+            self._tasks.start(self._write(), f"record run {self._lease.run_id}")
+
+    async def _write(self) -> None:
+        try:
+            # Code that ends at once gets its steps and its end into one append.
+            await self._clock.sleep(0)
+            while self._error is None and (self._queued or self._end is not None):
+                await self._write_batch()
+            if isinstance(self._error, RefusedError) and self._end is not None:  # Fenced meanwhile.
+                await self._executor.release(self._lease)
+        finally:
+            self._is_writing = False
+            self._progress.set()
+
+    async def _write_batch(self) -> None:
+        """Append what waits. A store that is away for a while does not lose it."""
+        steps, self._queued, end = self._queued, [], self._end
+        commands = steps if end is None else [*steps, end]
+        release = None if end is None else self._lease
+        try:
+            await self._executor.execute(self._lease.thread_id, *commands, release=release)
+        except RefusedError as error:
+            self._error = error
+        except StoreError as error:
+            if self._is_abandoned:
+                self._error, self._end = error, None
+                return
+            logger.exception("could not record run %s; trying again", self._lease.run_id)
+            self._queued = [*steps, *self._queued]
+            await self._clock.sleep(self._settings.poll_seconds)
+        except Exception as error:
+            logger.exception("run %s gave what cannot be written", self._lease.run_id)
+            self._error = error
+        else:
+            self._end = None if end is not None else self._end
+            self._settled += len(steps)
+            progress, self._progress = self._progress, asyncio.Event()
+            progress.set()
+
+
+def described(error: BaseException) -> RunError:
+    """Return an exception as the record of a run has it: class name and message, as text that can be stored."""
+    message = str(error).encode(errors="backslashreplace").decode()
+    return RunError(error=type(error).__name__, message=message)

@@ -1,0 +1,46 @@
+"""Settings of an engine and its server, each with its unit, bounds and default."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Settings(BaseModel):
+    """How an engine works. Times are seconds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    worker_slots: int = Field(default=10, ge=0, le=10_000)
+    """Runs that this process executes at once; 0: it accepts runs and leaves them to other processes."""
+    grace_seconds: float = Field(default=5.0, ge=0)
+    """How long a new run waits for the code of the one that it displaced to stop."""
+    run_timeout_seconds: float | None = Field(default=3600.0, gt=0)
+    """The longest time from a run's first start to its end; None: unlimited."""
+    runs_in_flight_max: int = Field(default=1000, ge=1)
+    """Runs pending or running on one thread at once."""
+    attempts_max: int = Field(default=3, ge=1)
+    """Attempts that may be lost with their process before the run fails."""
+    lease_seconds: float = Field(default=10.0, gt=0)
+    """A process that gives no sign for so long loses its runs to others."""
+    contention_seconds: float = Field(default=5.0, gt=0)
+    """How long a decision is tried again while other writers get in first."""
+    shutdown_seconds: float = Field(default=5.0, ge=0)
+    """How long a stopping engine waits for running code before it hands the runs over."""
+    poll_seconds: float = Field(default=1.0, gt=0)
+    """How often the log is asked for what other processes wrote, where the database cannot tell."""
+    retention: Literal["keep", "erase"] = "keep"
+    """What happens to the payloads of rolled-back runs: kept for the audit, or overwritten."""
+    cached_threads_max: int = Field(default=1000, ge=1)
+    """Threads whose folded state is held in memory."""
+    cached_events_max: int = Field(default=500_000, ge=1)
+    """Events that the threads held in memory may have together, as a bound of memory."""
+    snapshot_events_min: int = Field(default=500, ge=1)
+    """Events since the last snapshot of a thread before a new one is written."""
+    synchronous: Literal["FULL", "NORMAL"] = "FULL"
+    """SQLite only. FULL: what is acknowledged survives a power cut. NORMAL: it survives a crash of the process."""
+    group_commit_max: int = Field(default=256, ge=1)
+    """Appends that share one transaction at most; 1: one transaction each."""
+    body_bytes_max: int = Field(default=8 * 1024 * 1024, ge=1024)
+    """The largest request body that the server reads."""

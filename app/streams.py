@@ -1,0 +1,159 @@
+"""Waiting for runs and following them: what is committed and emitted, in order, until the run's end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from ..domain.errors import RunNotFoundError
+from ..domain.events import (
+    RecordedEvent,
+    RunFailed,
+    RunInterrupted,
+    RunRolledBack,
+    RunStarted,
+    RunSucceeded,
+    RunTimedOut,
+    StepRecorded,
+)
+from ..domain.thread import Thread, evolve
+from .hub import Emitted
+from .queries import ended_result
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from ..domain.ports import EventStore
+    from .executor import Executor
+    from .hub import Hub, Notice
+    from .queries import Queries
+    from .views import RunResult
+
+
+@dataclass(frozen=True, slots=True)
+class RunEvent:
+    """An event of the followed run, and the thread as it stood right after it."""
+
+    recorded: RecordedEvent
+    thread: Thread
+
+
+RunPart: TypeAlias = "RunEvent | Emitted | RunResult"
+"""What a follower of a run gets; the last one, and only that, is a RunResult."""
+
+
+class Follower:
+    """Collects what happens to a run from now on. Use it as a context manager: listening ends with it."""
+
+    def __init__(self, hub: Hub, thread_id: str, run_id: str) -> None:
+        self._hub = hub
+        self._thread_id = thread_id
+        self._run_id = run_id
+        self._parts: deque[RunPart] = deque()
+        self._wake = asyncio.Event()
+        self._forget: Callable[[], None] | None = None
+        self._version = 0
+
+    def __enter__(self) -> Follower:
+        self._forget = self._hub.listen(self._on_notice, self._thread_id)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._forget is not None:
+            self._forget()
+
+    async def parts(self) -> AsyncIterator[RunPart]:
+        """Yield what was collected, and what comes, until the run's end."""
+        while True:
+            while self._parts:
+                part = self._parts.popleft()
+                yield part
+                if not isinstance(part, RunEvent | Emitted):
+                    return
+            self._wake.clear()
+            await self._wake.wait()
+
+    def take(self) -> list[RunPart]:
+        """Return what was collected since the last time."""
+        parts = list(self._parts)
+        self._parts.clear()
+        return parts
+
+    async def wait(self) -> None:
+        """Return when there is something to take, or after `wake`."""
+        if not self._parts:
+            await self._wake.wait()
+        self._wake.clear()
+
+    def wake(self) -> None:
+        """Have `wait` return, although nothing was collected."""
+        self._wake.set()
+
+    def _on_notice(self, notice: Notice) -> None:
+        if isinstance(notice, Emitted):
+            if notice.run_id == self._run_id:
+                self._parts.append(notice)
+                self._wake.set()
+            return
+        thread = notice.before
+        for recorded in notice.events:
+            thread = evolve(thread, recorded) if len(notice.events) > 1 else notice.thread
+            if recorded.version > self._version:
+                self._version = recorded.version
+                self._take(recorded, thread)
+
+    def _take(self, recorded: RecordedEvent, thread: Thread) -> None:
+        event = recorded.event
+        match event:
+            case RunStarted() | StepRecorded() if event.run_id == self._run_id:
+                self._parts.append(RunEvent(recorded, thread))
+            case RunSucceeded() | RunFailed() | RunTimedOut() | RunInterrupted() | RunRolledBack():
+                if event.run_id != self._run_id:
+                    return
+                self._parts.append(ended_result(self._run_id, recorded, thread))
+            case _:
+                return
+        self._wake.set()
+
+
+class Streams:
+    """Hands out followers, and waits."""
+
+    def __init__(self, store: EventStore, executor: Executor, hub: Hub, queries: Queries) -> None:
+        self._store = store
+        self._executor = executor
+        self._hub = hub
+        self._queries = queries
+
+    def follow(self, thread_id: str, run_id: str) -> Follower:
+        """Return a follower of a run that is yet to be submitted, or known to be in flight."""
+        return Follower(self._hub, thread_id, run_id)
+
+    async def attach(self, thread_id: str, run_id: str) -> RunResult | None:
+        """Say how the run ended, if it has; else None, and a follower entered before will see its end.
+
+        Raises:
+            RunNotFoundError: no such run, or it was rolled back or deleted.
+        """
+        thread = await self._executor.load(thread_id)
+        if run_id in thread.runs:
+            return None
+        row = await self._store.get_run(thread_id, run_id)
+        if row is None or row.is_hidden:
+            raise RunNotFoundError(run_id=run_id, message="Run not found")
+        if row.ended_version is None:
+            return None  # It ended between the two reads; the follower has it.
+        return await self._queries.result(row)
+
+    async def join(self, thread_id: str, run_id: str) -> RunResult:
+        """Wait for the run's end, and say how it ended. Raises RunNotFoundError."""
+        with self.follow(thread_id, run_id) as follower:
+            result = await self.attach(thread_id, run_id)
+            if result is not None:
+                return result
+            async for part in follower.parts():
+                if not isinstance(part, RunEvent | Emitted):
+                    return part
+        raise RunNotFoundError(run_id=run_id)

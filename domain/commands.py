@@ -1,0 +1,199 @@
+"""Every intent. A command brings what a decision must not make: ids, and the time if it matters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from .events import RunError
+    from .ports import ChannelChange
+    from .strategies import MultitaskStrategy
+    from .thread import Thread
+    from .values import Json, JsonObject
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateThread:
+    """Create the thread; `if_exists="do_nothing"` leaves an existing one as it is."""
+
+    thread_id: str
+    metadata: JsonObject = field(default_factory=dict[str, "Json"])
+    if_exists: Literal["raise", "do_nothing"] = "raise"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CopyThread:
+    """Create the thread with the state of another one, which stands without its run in flight."""
+
+    thread_id: str
+    source_thread_id: str
+    source: Thread
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatchThread:
+    """Set keys of the thread's metadata."""
+
+    thread_id: str
+    metadata: JsonObject
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteThread:
+    """Delete the thread, and stop what is in flight."""
+
+    thread_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubmitRun:
+    """Answer a new input, also when other runs are in flight (double texting).
+
+    `input` is in stored form (`GraphRunner.prepare`); None is no input. `runs_in_flight_max` bounds
+    the thread's queue.
+    """
+
+    thread_id: str
+    run_id: str
+    assistant_id: str
+    graph_id: str
+    input: Json = None
+    multitask_strategy: MultitaskStrategy = "enqueue"
+    after_seconds: float = 0
+    timeout_seconds: float | None = None
+    metadata: JsonObject = field(default_factory=dict[str, "Json"])
+    kwargs: JsonObject = field(default_factory=dict[str, "Json"])
+    if_not_exists: Literal["reject", "create"] = "reject"
+    runs_in_flight_max: int = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartRun:
+    """Make `attempt` the active one. After `attempts_max` lost attempts the run fails instead."""
+
+    thread_id: str
+    run_id: str
+    attempt: int
+    holder: str
+    now: datetime
+    attempts_max: int = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordStep:
+    """Record what a step of an attempt did."""
+
+    thread_id: str
+    run_id: str
+    attempt: int
+    checkpoint_id: str
+    node: str
+    source: Literal["input", "loop"]
+    next: tuple[str, ...]
+    update: JsonObject | None
+    changes: Mapping[str, ChannelChange]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordResult:
+    """Record what `run.step(name, …)` returned."""
+
+    thread_id: str
+    run_id: str
+    attempt: int
+    name: str
+    result: Json
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SucceedRun:
+    """End the attempt's run: its code returned."""
+
+    thread_id: str
+    run_id: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailRun:
+    """End the attempt's run: its code raised."""
+
+    thread_id: str
+    run_id: str
+    attempt: int
+    error: RunError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimeOutRun:
+    """End the attempt's run: it took too long."""
+
+    thread_id: str
+    run_id: str
+    attempt: int
+    timeout_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandOverRun:
+    """Give the attempt up in good order, for another process to take."""
+
+    thread_id: str
+    run_id: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelRun:
+    """Stop a run in flight and keep what it did, or roll it back."""
+
+    thread_id: str
+    run_id: str
+    action: Literal["interrupt", "rollback"] = "interrupt"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteRun:
+    """Delete a run: one in flight is rolled back, an ended one is hidden.
+
+    `is_ended` says that the record of runs has it, as ended and not hidden.
+    """
+
+    thread_id: str
+    run_id: str
+    is_ended: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpdateState:
+    """Change the state from outside, as if `as_node` had done it."""
+
+    thread_id: str
+    checkpoint_id: str
+    as_node: str | None
+    next: tuple[str, ...]
+    update: JsonObject | None
+    changes: Mapping[str, ChannelChange]
+
+
+Command: TypeAlias = (
+    CreateThread
+    | CopyThread
+    | PatchThread
+    | DeleteThread
+    | SubmitRun
+    | StartRun
+    | RecordStep
+    | RecordResult
+    | SucceedRun
+    | FailRun
+    | TimeOutRun
+    | HandOverRun
+    | CancelRun
+    | DeleteRun
+    | UpdateState
+)

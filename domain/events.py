@@ -1,0 +1,327 @@
+"""Every fact that may stand in a thread's log.
+
+Names and fields ARE the storage format: add optional fields freely; anything else is a new version
+of the event plus an upcaster (`upcasting.py`) and a recorded history in `tests/histories`.
+
+Events carry no time and make no ids: the envelope, `RecordedEvent`, has the time, commands bring
+the ids. User data stands in them as *items* and *deltas*: each element of a list channel and each
+long string is written once, as a numbered item of the event that first needs it, and everything
+else refers to items by number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, SkipValidation
+
+from .values import Json, JsonObject
+
+Value: TypeAlias = Annotated[Json, SkipValidation]
+"""A JSON value that `values.canonical` made: checked where it came in, not again at each read."""
+
+Object: TypeAlias = Annotated[JsonObject, SkipValidation]
+
+Range: TypeAlias = tuple[int, int]
+"""Items by number: from the first up to, not including, the second."""
+
+
+class Fact(BaseModel):
+    """Base of all stored forms: immutable, compared by value."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+# ------------------------------------------------------------------ deltas: effects on a channel
+
+
+class SetValue(Fact):
+    """The channel holds `value` from now on."""
+
+    op: Literal["set"]
+    value: Value
+
+
+class SetItem(Fact):
+    """The channel holds the item of this number (a long string) from now on."""
+
+    op: Literal["item"]
+    item: int
+
+
+class SetList(Fact):
+    """The channel is a list of exactly these items from now on."""
+
+    op: Literal["list"]
+    items: tuple[Range, ...] = ()
+
+
+class SpliceList(Fact):
+    """In the channel's list, `delete` elements from `at` on give way to these items."""
+
+    op: Literal["splice"]
+    at: int
+    delete: int = 0
+    items: tuple[Range, ...] = ()
+
+
+class MergeObject(Fact):
+    """In the channel's object, these keys are set, and those removed; nested objects likewise."""
+
+    op: Literal["merge"]
+    value: Object = Field(default_factory=dict)
+    nested: Mapping[str, MergeObject] = Field(default_factory=dict)
+    remove: tuple[str, ...] = ()
+
+
+class DropChannel(Fact):
+    """The channel has no value from now on."""
+
+    op: Literal["drop"]
+
+
+Delta: TypeAlias = Annotated[
+    SetValue | SetItem | SetList | SpliceList | MergeObject | DropChannel, Field(discriminator="op")
+]
+Encoded: TypeAlias = Annotated[SetValue | SetItem | SetList, Field(discriminator="op")]
+"""A whole value, by itself: inline, or as references to items."""
+
+
+class Task(Fact):
+    """A piece of work that stood open when a run ended."""
+
+    id: str
+    name: str
+    error: str | None = None
+    interrupts: tuple[Object, ...] = ()
+
+
+class RunError(Fact):
+    """Why a run failed: the exception's class name and message."""
+
+    error: str
+    message: str
+
+
+# ------------------------------------------------------------------ events
+
+
+class Event(Fact):
+    """Something that happened, named in the past tense. `type` is the stored name, for ever."""
+
+
+class ItemsEvent(Event):
+    """An event that brings items in; they are numbered from `first_item` on.
+
+    `erased_items` counts the items that an erasure took out, so that their numbers are never used
+    again.
+    """
+
+    first_item: int = 0
+    items: tuple[Value, ...] = ()
+    erased_items: int = 0
+
+
+class ThreadCreated(Event):
+    """The thread exists; after a ThreadDeleted, it exists anew, and empty."""
+
+    type: Literal["ThreadCreated"] = "ThreadCreated"
+    metadata: Object = Field(default_factory=dict)
+
+
+class ThreadCopied(ItemsEvent):
+    """The thread exists, with the state that `source_thread_id` had at `source_version`."""
+
+    type: Literal["ThreadCopied"] = "ThreadCopied"
+    source_thread_id: str
+    source_version: int
+    metadata: Object = Field(default_factory=dict)
+    channels: Mapping[str, Encoded] = Field(default_factory=dict)
+    checkpoint_id: str | None = None
+    step: int = -2
+    next: tuple[str, ...] = ()
+    tasks: tuple[Task, ...] = ()
+    error: RunError | None = None
+    has_values: bool = False
+
+
+class ThreadPatched(Event):
+    """These keys of the thread's metadata were set (shallow merge)."""
+
+    type: Literal["ThreadPatched"] = "ThreadPatched"
+    metadata: Object
+
+
+class ThreadDeleted(Event):
+    """The thread is gone, with all that it held; its id may be created again."""
+
+    type: Literal["ThreadDeleted"] = "ThreadDeleted"
+
+
+class RunAccepted(ItemsEvent):
+    """A run was accepted: it will reach exactly one end, and is due `after_seconds` from now."""
+
+    type: Literal["RunAccepted"] = "RunAccepted"
+    run_id: str
+    assistant_id: str
+    graph_id: str
+    input: Mapping[str, Encoded] | None = None
+    raw_input: Value = None
+    multitask_strategy: Literal["reject", "enqueue", "interrupt", "rollback"] = "enqueue"
+    after_seconds: float = 0
+    timeout_seconds: float | None = None
+    metadata: Object = Field(default_factory=dict)
+    kwargs: Object = Field(default_factory=dict)
+    is_erased: bool = False
+
+
+class RunStarted(Event):
+    """Attempt `attempt` of the run is the active one; all others are fenced off from here on."""
+
+    type: Literal["RunStarted"] = "RunStarted"
+    run_id: str
+    attempt: int
+    holder: str = ""
+
+
+class StepRecorded(ItemsEvent):
+    """A step of the active run: `update` is what the node gave, `deltas` is what it did."""
+
+    type: Literal["StepRecorded"] = "StepRecorded"
+    run_id: str
+    attempt: int
+    checkpoint_id: str
+    source: Literal["input", "loop"] = "loop"
+    node: str = ""
+    next: tuple[str, ...] = ()
+    update: Mapping[str, Encoded] | None = None
+    deltas: Mapping[str, Delta] = Field(default_factory=dict)
+    is_erased: bool = False
+
+
+class ResultRecorded(Event):
+    """`run.step(name, …)` had this result; a later attempt gets it instead of calling again."""
+
+    type: Literal["ResultRecorded"] = "ResultRecorded"
+    run_id: str
+    attempt: int
+    name: str
+    result: Value = None
+    is_erased: bool = False
+
+
+class RunHandedOver(Event):
+    """The attempt's process stopped in good order: the run is pending, no attempt was lost."""
+
+    type: Literal["RunHandedOver"] = "RunHandedOver"
+    run_id: str
+    attempt: int
+
+
+class RunEnded(Event):
+    """Base of the ends that leave a record; what stood open is here, so that nobody needs the graph."""
+
+    run_id: str
+    next: tuple[str, ...] = ()
+    tasks: tuple[Task, ...] = ()
+
+
+class RunSucceeded(RunEnded):
+    """The run's code returned; its work stays."""
+
+    type: Literal["RunSucceeded"] = "RunSucceeded"
+    attempt: int
+
+
+class RunFailed(RunEnded):
+    """The run's code raised, or its attempts are used up; its finished steps stay."""
+
+    type: Literal["RunFailed"] = "RunFailed"
+    attempt: int
+    error: RunError
+
+
+class RunTimedOut(RunEnded):
+    """The run took longer than it may; its finished steps stay."""
+
+    type: Literal["RunTimedOut"] = "RunTimedOut"
+    attempt: int
+    timeout_seconds: float
+
+
+class RunInterrupted(RunEnded):
+    """The run was stopped from outside, or before it began; its finished steps stay."""
+
+    type: Literal["RunInterrupted"] = "RunInterrupted"
+    reason: Literal["double_text", "cancelled"] = "double_text"
+    by_run_id: str | None = None
+
+
+class RunRolledBack(Event):
+    """Tombstone: from here on, replay ignores every other event of this run."""
+
+    type: Literal["RunRolledBack"] = "RunRolledBack"
+    run_id: str
+    reason: Literal["double_text", "cancelled", "deleted", "thread_deleted"] = "double_text"
+    by_run_id: str | None = None
+
+
+class RunDeleted(Event):
+    """The record of an ended run is hidden; what it did stays in the state."""
+
+    type: Literal["RunDeleted"] = "RunDeleted"
+    run_id: str
+
+
+class StateUpdated(ItemsEvent):
+    """The state was changed from outside, as if `as_node` had done it."""
+
+    type: Literal["StateUpdated"] = "StateUpdated"
+    checkpoint_id: str
+    as_node: str | None = None
+    next: tuple[str, ...] = ()
+    update: Mapping[str, Encoded] | None = None
+    deltas: Mapping[str, Delta] = Field(default_factory=dict)
+
+
+ThreadEvent: TypeAlias = Annotated[
+    ThreadCreated
+    | ThreadCopied
+    | ThreadPatched
+    | ThreadDeleted
+    | RunAccepted
+    | RunStarted
+    | StepRecorded
+    | ResultRecorded
+    | RunHandedOver
+    | RunSucceeded
+    | RunFailed
+    | RunTimedOut
+    | RunInterrupted
+    | RunRolledBack
+    | RunDeleted
+    | StateUpdated,
+    Field(discriminator="type"),
+]
+
+Events: TypeAlias = tuple[ThreadEvent, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedEvent:
+    """An event with its envelope: where it stands, when it was recorded, and who caused it.
+
+    `version` counts the thread's events from 1, without holes. `position` orders the whole log in
+    commit order, from 1, without holes. `recorded_at` is timezone-aware UTC with microseconds,
+    strictly rising within a thread.
+    """
+
+    thread_id: str
+    version: int
+    position: int
+    recorded_at: datetime
+    event: ThreadEvent
+    actor: str | None = None

@@ -1,0 +1,391 @@
+"""What the domain and the engine need of the world; adapters in `infrastructure` implement it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+    from datetime import datetime
+
+    from .events import Events, RecordedEvent
+    from .values import Json, JsonObject
+
+RunStatus: TypeAlias = Literal["pending", "running", "error", "success", "timeout", "interrupted"]
+ThreadStatus: TypeAlias = Literal["idle", "busy", "interrupted", "error"]
+RecordStatus: TypeAlias = Literal[RunStatus, "rolled_back"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """One row of the inline `runs` projection.
+
+    Hidden rows (rolled back, deleted) are kept: their ids stay taken.
+    """
+
+    thread_id: str
+    run_id: str
+    status: RecordStatus
+    is_hidden: bool
+    assistant_id: str
+    graph_id: str
+    multitask_strategy: str
+    created_at: datetime
+    due_at: datetime
+    updated_at: datetime
+    attempt: int
+    accepted_version: int
+    ended_version: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadRow:
+    """One row of the inline `threads` projection; `version` is the thread's head."""
+
+    thread_id: str
+    version: int
+    is_present: bool
+    status: ThreadStatus
+    has_in_flight: bool
+    created_at: datetime
+    updated_at: datetime
+    state_updated_at: datetime
+    metadata: JsonObject
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right of one process to run one attempt; granted in the transaction of its RunStarted."""
+
+    thread_id: str
+    run_id: str
+    attempt: int
+    holder: str
+    """The process that holds it; all of a process's leases are renewed together."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeldLease:
+    """A lease that was not released, and whether its process still shows life."""
+
+    lease: Lease
+    is_alive: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """Events of one decision, with all that must become durable together with them.
+
+    `runs` and `thread` are the projection rows as they stand after the events; `erase_runs` and
+    `erase_thread` name what has to be erased (see `infrastructure/log/erasure.py`), recorded in the
+    same transaction and carried out after it.
+    """
+
+    thread_id: str
+    expected_version: int
+    events: Events
+    recorded_at: datetime
+    thread: ThreadRow
+    runs: Sequence[RunRow] = ()
+    hide_runs: Sequence[str] = ()
+    """Ended runs whose rows become hidden; `erase_thread` hides all rows of the thread's runs."""
+    accepts: frozenset[str] = frozenset()
+    """Runs among `runs` that this append accepts: their ids must be new in the thread."""
+    lease: Lease | None = None
+    """Granted with this append."""
+    release: Lease | None = None
+    """Released with this append: the attempt's code has stopped by itself."""
+    erase_runs: Sequence[str] = ()
+    erase_thread: bool = False
+    actor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSnapshot:
+    """A serialized thread value at a version. Only the newest one of a thread is kept."""
+
+    thread_id: str
+    version: int
+    schema: int
+    body: bytes
+
+
+class Subscription(Protocol):
+    """The log from a position on: what is there, then what comes, none missed, none repeated."""
+
+    def __aiter__(self) -> AsyncIterator[Sequence[RecordedEvent]]:
+        """Yield batches in order of position; wait for more at the end of the log."""
+        ...
+
+    async def close(self) -> None:
+        """End the iteration."""
+        ...
+
+
+class EventStore(Protocol):
+    """An append-only log of all threads, with its inline projections, leases and snapshots.
+
+    All methods may be called from one event loop concurrently; none blocks it.
+    """
+
+    async def append(self, append: Append) -> tuple[RecordedEvent, ...]:
+        """Write all or nothing; return when it is durable.
+
+        The events get the versions `expected_version + 1 …` and the next positions.
+
+        Raises:
+            VersionConflictError: the thread is not at `expected_version`.
+            RunIdTakenError: a run in `accepts` has a row already.
+            StoreUnavailableError: the write is known not to stand.
+        """
+        ...
+
+    async def read_thread(
+        self, thread_id: str, *, after: int = 0, upto: int | None = None, limit: int | None = None
+    ) -> tuple[RecordedEvent, ...]:
+        """Read a thread's events with `after < version <= upto`, in order, at most `limit`."""
+        ...
+
+    async def read_run(self, thread_id: str, versions: Sequence[int]) -> tuple[RecordedEvent, ...]:
+        """Read the events at these versions, in order; those that do not exist are left out."""
+        ...
+
+    async def read_log(self, *, after: int = 0, limit: int = 500) -> tuple[RecordedEvent, ...]:
+        """Read events of all threads with `position > after`, in order of position."""
+        ...
+
+    async def head_version(self, thread_id: str) -> int:
+        """Return the thread's newest version, 0 if it has no event."""
+        ...
+
+    async def head_position(self) -> int:
+        """Return the newest position, 0 for an empty log."""
+        ...
+
+    def subscribe(self, *, after: int = 0) -> Subscription:
+        """Follow the whole log from just after a position."""
+        ...
+
+    async def get_run(self, thread_id: str, run_id: str) -> RunRow | None:
+        """Return the run's row, hidden or not."""
+        ...
+
+    async def find_run(self, run_id: str) -> RunRow | None:
+        """Return the row of a run whose thread is not known; of several, the one created last."""
+        ...
+
+    async def list_runs(
+        self,
+        thread_id: str,
+        *,
+        status: str | None = None,
+        limit: int = 10,
+        offset: int = 0,
+        with_hidden: bool = False,
+    ) -> tuple[RunRow, ...]:
+        """Return the thread's visible runs, newest `created_at` first."""
+        ...
+
+    async def list_runs_in_flight(self, *, status: str | None = None) -> tuple[RunRow, ...]:
+        """Return every pending or running run of all threads, in order of due time."""
+        ...
+
+    async def get_thread(self, thread_id: str) -> ThreadRow | None:
+        """Return the thread's row, also of a deleted thread (`is_present` tells)."""
+        ...
+
+    async def list_threads(self, *, limit: int = 100, offset: int = 0) -> tuple[ThreadRow, ...]:
+        """Return the present threads, newest `updated_at` first."""
+        ...
+
+    async def read_snapshot(self, thread_id: str) -> StoredSnapshot | None:
+        """Return the thread's newest snapshot."""
+        ...
+
+    async def write_snapshot(self, snapshot: StoredSnapshot) -> None:
+        """Replace the thread's snapshot, unless a newer one is there or the thread was erased."""
+        ...
+
+    async def list_leases(self, thread_id: str | None = None) -> tuple[HeldLease, ...]:
+        """Return the leases that were not released, of one thread or of all."""
+        ...
+
+    async def release_lease(self, lease: Lease) -> None:
+        """Say that the attempt's code has stopped; unknown leases are ignored."""
+        ...
+
+    async def erase_pending(self) -> int:
+        """Carry out the erasures that were asked for; return how many payloads were overwritten."""
+        ...
+
+    async def open(self) -> None:
+        """Connect, migrate the schema, take up the process's place."""
+        ...
+
+    async def close(self) -> None:
+        """Finish what was accepted, then disconnect; later calls raise StoreUnavailableError."""
+        ...
+
+
+class Clock(Protocol):
+    """Time, for everything that is not the operating system's own business."""
+
+    def now(self) -> datetime:
+        """Return the time in UTC, with microseconds."""
+        ...
+
+    def monotonic(self) -> float:
+        """Return seconds that only rise."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Return after this many seconds."""
+        ...
+
+
+class Ids(Protocol):
+    """Makes ids: rising UUIDv7 for runs and threads, UUIDv6 for checkpoints, uuid4 for messages."""
+
+    def run_id(self) -> str:
+        """Make the id of a run, later ones greater."""
+        ...
+
+    def thread_id(self) -> str:
+        """Make the id of a thread, later ones greater."""
+        ...
+
+    def checkpoint_id(self) -> str:
+        """Make the id of a checkpoint, later ones greater."""
+        ...
+
+    def message_id(self) -> str:
+        """Make the id of a message."""
+        ...
+
+    def uniform(self, low: float, high: float) -> float:
+        """Return a random number, for jitter."""
+        ...
+
+
+class TaskHandle(Protocol):
+    """A task that was started through `Tasks`."""
+
+    def cancel(self) -> None:
+        """Ask the task to stop."""
+        ...
+
+    def done(self) -> bool:
+        """Tell whether the task has stopped."""
+        ...
+
+    async def wait(self) -> None:
+        """Return when the task has stopped, however it did; never raises its error."""
+        ...
+
+
+class Tasks(Protocol):
+    """Starts background tasks."""
+
+    def start(self, work: Coroutine[Any, Any, None], name: str) -> TaskHandle:
+        """Start the work; `name` shows up in logs."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RunContext:
+    """What a graph runner gets to run one attempt.
+
+    `record` takes one step, in order; it is fenced, and durable at the latest when the run's end is (with durability sync:
+    when it returns). `emit` hands a part that is no
+    event of the thread to whoever streams the run. `state` holds the values that the run starts on;
+    they share the fold's objects, so a runner hands copies to the user's code, and changes nothing
+    in them.
+    """
+
+    thread_id: str
+    run_id: str
+    attempt: int
+    graph_id: str
+    has_input: bool
+    input: Json
+    state: Mapping[str, Json]
+    config: JsonObject
+    context: JsonObject
+    results: Mapping[str, Json]
+    record: Callable[[StepWrite], Awaitable[None]]
+    record_result: Callable[[str, Json], Awaitable[None]]
+    emit: Callable[[str, Json], None]
+    ids: Ids
+
+
+@dataclass(frozen=True, slots=True)
+class StepWrite:
+    """One step as a runner gives it: the node's update, and what it does to each channel."""
+
+    node: str
+    source: Literal["input", "loop"]
+    next: tuple[str, ...]
+    update: JsonObject | None
+    changes: Mapping[str, ChannelChange]
+
+
+@dataclass(frozen=True, slots=True)
+class Replace:
+    """The channel's new value as a whole; what differs is found by comparing contents."""
+
+    value: Json
+
+
+@dataclass(frozen=True, slots=True)
+class Splice:
+    """The channel's list changes here only: `delete` elements from `at` on give way to `values`."""
+
+    at: int
+    delete: int
+    values: Sequence[Json]
+
+
+ChannelChange: TypeAlias = Replace | Splice
+
+
+class GraphRunner(Protocol):
+    """Runs one kind of graph."""
+
+    @property
+    def graph_id(self) -> str:
+        """The name that the graph is registered under."""
+        ...
+
+    @property
+    def nodes(self) -> frozenset[str] | None:
+        """Names that `as_node` may take; None if any."""
+        ...
+
+    def prepare(self, input: Json, ids: Ids) -> Json:
+        """Return a run's input in stored form, messages with ids.
+
+        What does not fit is left for the run to fail on.
+        """
+        ...
+
+    async def run(self, context: RunContext) -> None:
+        """Run one attempt to its end.
+
+        Raises what the user's code raises, or StaleAttemptError at the fence.
+        """
+        ...
+
+    def update(
+        self, values: Mapping[str, Json], update: Json, ids: Ids
+    ) -> tuple[JsonObject, Mapping[str, ChannelChange]]:
+        """Apply the graph's reducers: return the update in canonical form, and what it changes.
+
+        Raises:
+            InvalidInputError: the update does not fit the graph's channels.
+        """
+        ...
+
+    def next_after(self, node: str | None, values: Mapping[str, Json]) -> tuple[str, ...]:
+        """Return what would run next, had `node` just given these values."""
+        ...

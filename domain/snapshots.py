@@ -1,0 +1,189 @@
+"""Snapshots: a thread value as JSON, and back.
+
+A snapshot plus the events after it folds to what the whole log folds to. One taken in mid-run holds
+`base` as well as `state`, so that a thread restored from it can still roll back. Items that nothing
+refers to any more (those of rolled-back runs) are left out; their numbers stay taken.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, cast
+
+from pydantic import TypeAdapter
+
+from .channels import Channel, Channels, ItemNumber, decode_object, ranges_of
+from .events import Encoded, RunAccepted, RunError, SetItem, SetList, SetValue, Task
+from .shared_list import SharedList
+from .thread import EPOCH, Checkpoint, EndedRun, Run, State, Thread
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from .values import Json
+
+SNAPSHOT_SCHEMA = 1
+"""Rises with each change of the form; a snapshot of another schema is ignored, the log folded."""
+
+_ENCODED: TypeAdapter[dict[str, Encoded]] = TypeAdapter(dict[str, Encoded])
+
+
+def to_snapshot(thread: Thread) -> dict[str, Any]:
+    """Return the thread as plain data; `items` are segments of [first number, [values]]."""
+    return {
+        "version": thread.version,
+        "is_present": thread.is_present,
+        "created_at": _micros(thread.created_at),
+        "updated_at": _micros(thread.updated_at),
+        "state_updated_at": _micros(thread.state_updated_at),
+        "metadata": thread.metadata,
+        "items_count": len(thread.items),
+        "items": _segments(thread),
+        "state": _state(thread.state),
+        "base": None if thread.base is None else _state(thread.base),
+        "active": thread.active,
+        "holder": thread.holder,
+        "runs": [_run(run) for run in thread.runs.values()],
+        "last_run": None
+        if thread.last_run is None
+        else [
+            thread.last_run.run_id,
+            thread.last_run.status,
+            thread.last_run.version,
+            _micros(thread.last_run.ended_at),
+        ],
+    }
+
+
+def from_snapshot(body: Mapping[str, Any]) -> Thread:
+    """Return the thread that `to_snapshot` was given."""
+    items: list[Json] = [None] * body["items_count"]
+    for first, values in body["items"]:
+        items[first : first + len(values)] = values
+    last = body["last_run"]
+    return Thread(
+        version=body["version"],
+        is_present=body["is_present"],
+        created_at=_time(body["created_at"]),
+        updated_at=_time(body["updated_at"]),
+        state_updated_at=_time(body["state_updated_at"]),
+        metadata=body["metadata"],
+        items=SharedList(items),
+        state=_state_from(body["state"]),
+        base=None if body["base"] is None else _state_from(body["base"]),
+        active=body["active"],
+        holder=body["holder"],
+        runs={run["run_id"]: _run_from(run) for run in body["runs"]},
+        last_run=last and EndedRun(last[0], last[1], last[2], _time(last[3])),
+    )
+
+
+# ------------------------------------------------------------------ parts
+
+
+def _micros(time: datetime) -> int:
+    return (time - EPOCH) // timedelta(microseconds=1)
+
+
+def _time(micros: int) -> datetime:
+    return EPOCH.astimezone(UTC) + timedelta(microseconds=micros)
+
+
+def _segments(thread: Thread) -> list[tuple[int, list[Json]]]:
+    numbers = set(_referred(thread.state.channels))
+    if thread.base is not None:
+        numbers.update(_referred(thread.base.channels))
+    for run in thread.runs.values():
+        numbers.update(range(*run.items))
+    items = thread.items
+    return [(start, items.slice(start, stop)) for start, stop in ranges_of(sorted(numbers))]
+
+
+def _referred(channels: Channels) -> Iterable[int]:
+    for channel in channels.values():
+        if isinstance(channel, SharedList):
+            yield from channel
+        elif isinstance(channel, ItemNumber):
+            yield channel.number
+
+
+def _encoded(channel: Channel) -> Encoded:
+    if isinstance(channel, SharedList):
+        return SetList(op="list", items=ranges_of(list(channel)))
+    if isinstance(channel, ItemNumber):
+        return SetItem(op="item", item=channel.number)
+    return SetValue(op="set", value=channel)
+
+
+def _state(state: State) -> dict[str, Any]:
+    checkpoint = state.checkpoint
+    return {
+        "channels": {
+            name: _encoded(channel).model_dump(mode="json")
+            for name, channel in state.channels.items()
+        },
+        "checkpoint": checkpoint
+        and [
+            checkpoint.checkpoint_id,
+            checkpoint.version,
+            _micros(checkpoint.created_at),
+            checkpoint.source,
+            checkpoint.step,
+            checkpoint.node,
+            checkpoint.run_id,
+            checkpoint.attempt,
+            checkpoint.parent_id,
+        ],
+        "next": list(state.next),
+        "tasks": [task.model_dump(mode="json") for task in state.tasks],
+        "error": state.error and state.error.model_dump(mode="json"),
+        "is_erased": state.is_erased,
+    }
+
+
+def _state_from(body: Mapping[str, Any]) -> State:
+    channels = _ENCODED.validate_python(body["channels"])
+    c = body["checkpoint"]
+    return State(
+        channels=decode_object(channels),
+        checkpoint=c and Checkpoint(c[0], c[1], _time(c[2]), c[3], c[4], *c[5:]),
+        next=tuple(body["next"]),
+        tasks=tuple(Task.model_validate(task) for task in body["tasks"]),
+        error=body["error"] and RunError.model_validate(body["error"]),
+        is_erased=body["is_erased"],
+    )
+
+
+def _run(run: Run) -> dict[str, Any]:
+    return {
+        "run_id": run.run_id,
+        "status": run.status,
+        "accepted": run.accepted.model_dump(mode="json", exclude_defaults=True),
+        "items": list(run.items),
+        "accepted_version": run.accepted_version,
+        "created_at": _micros(run.created_at),
+        "due_at": _micros(run.due_at),
+        "updated_at": _micros(run.updated_at),
+        "attempt": run.attempt,
+        "handed_over": run.handed_over,
+        "started_at": run.started_at and _micros(run.started_at),
+        "results": dict(run.results),
+    }
+
+
+def _run_from(body: Mapping[str, Any]) -> Run:
+    started = cast("int | None", body["started_at"])
+    return Run(
+        run_id=body["run_id"],
+        status=body["status"],
+        accepted=RunAccepted.model_validate(body["accepted"]),
+        items=(body["items"][0], body["items"][1]),
+        accepted_version=body["accepted_version"],
+        created_at=_time(body["created_at"]),
+        due_at=_time(body["due_at"]),
+        updated_at=_time(body["updated_at"]),
+        attempt=body["attempt"],
+        handed_over=body["handed_over"],
+        started_at=None if started is None else _time(started),
+        results=body["results"],
+    )

@@ -1,0 +1,370 @@
+"""A thread: what its log folds to, and the fold. Nothing here decides, raises or reads a clock.
+
+Only the active run writes state, so its writes are a suffix of the thread: the run's first
+RunStarted puts the state aside as `base`, by sharing it, and RunRolledBack puts it back: O(1),
+whatever the run's length.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, TypeAlias, assert_never
+
+from .channels import Items, apply, decode_object, read_values
+from .events import (
+    ItemsEvent,
+    RecordedEvent,
+    ResultRecorded,
+    RunAccepted,
+    RunDeleted,
+    RunEnded,
+    RunError,
+    RunFailed,
+    RunHandedOver,
+    RunInterrupted,
+    RunRolledBack,
+    RunStarted,
+    RunSucceeded,
+    RunTimedOut,
+    StateUpdated,
+    StepRecorded,
+    ThreadCopied,
+    ThreadCreated,
+    ThreadDeleted,
+    ThreadPatched,
+)
+from .shared_list import SharedList
+from .state import EMPTY_STATE, Checkpoint, State
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from .events import Range
+    from .ports import RunStatus, ThreadStatus
+    from .values import Json, JsonObject
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run in flight: accepted, and not at its end.
+
+    `items` are the numbers of those that its acceptance brought in; `accepted` is without them.
+    """
+
+    run_id: str
+    status: RunStatus
+    accepted: RunAccepted
+    items: Range
+    accepted_version: int
+    created_at: datetime
+    due_at: datetime
+    updated_at: datetime
+    attempt: int = 0
+    handed_over: int = 0
+    started_at: datetime | None = None
+    results: Mapping[str, Json] = field(default_factory=dict[str, "Json"])
+
+    @property
+    def order(self) -> tuple[bool, datetime, int]:
+        """Runs start in this order; one that has started before goes first."""
+        return (self.attempt == 0, self.due_at, self.accepted_version)
+
+
+@dataclass(frozen=True, slots=True)
+class EndedRun:
+    """The run that ended last; older ones stand in the `runs` projection."""
+
+    run_id: str
+    status: RunStatus
+    version: int
+    ended_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Thread:
+    """The fold of a thread's log.
+
+    `state` is what stands now, with the work of the active run. `base` is what stood when that run
+    first started. `active` is the run that has started and not ended; between attempts it may be
+    pending. `runs` holds all runs in flight by id. `holder` is the process that ran an attempt
+    last. `next_item` and `version` only rise; a rollback leaves them alone, as it does the
+    metadata, the queue and the items.
+    """
+
+    version: int = 0
+    is_present: bool = False
+    created_at: datetime = EPOCH
+    updated_at: datetime = EPOCH
+    state_updated_at: datetime = EPOCH
+    metadata: JsonObject = field(default_factory=dict[str, "Json"])
+    items: Items = field(default_factory=SharedList["Json"])
+    state: State = EMPTY_STATE
+    base: State | None = None
+    active: str | None = None
+    runs: Mapping[str, Run] = field(default_factory=dict[str, Run])
+    last_run: EndedRun | None = None
+    holder: str = ""
+
+    @property
+    def status(self) -> ThreadStatus:
+        """What the fold says: busy while a run is in flight, else error, interrupted or idle."""
+        if self.runs:
+            return "busy"
+        if self.state.error is not None:
+            return "error"
+        return "interrupted" if self.state.next else "idle"
+
+    @property
+    def next_item(self) -> int:
+        """The number that the next new item gets; numbers are never used again."""
+        return len(self.items)
+
+    @property
+    def has_values(self) -> bool:
+        """Whether anything was ever written to the state that stands."""
+        return self.state.checkpoint is not None
+
+    def values(self) -> JsonObject:
+        """Return the values of all channels. They share the fold's objects: never change them."""
+        return read_values(self.state.channels, self.items)
+
+    def in_order(self) -> list[Run]:
+        """Return the runs in flight in the order in which they start."""
+        return sorted(self.runs.values(), key=lambda run: run.order)
+
+    def next_run(self) -> Run | None:
+        """Return the pending run that starts next, due or not; None while one is running."""
+        if self.active is not None and self.runs[self.active].status == "running":
+            return None
+        if not self.runs:
+            return None
+        return min(self.runs.values(), key=lambda run: run.order)
+
+
+EMPTY_THREAD = Thread()
+
+Log: TypeAlias = "Iterable[RecordedEvent]"
+
+
+def fold(log: Log, thread: Thread = EMPTY_THREAD) -> Thread:
+    """Apply events in order to a thread."""
+    for recorded in log:
+        thread = evolve(thread, recorded)
+    return thread
+
+
+def evolve(thread: Thread, recorded: RecordedEvent) -> Thread:
+    """Apply one event. Total: never raises, never validates, never changes `thread`."""
+    event = recorded.event
+    items = thread.items
+    if isinstance(event, ItemsEvent):
+        items = _with_items(items, event)
+    elif isinstance(event, ThreadDeleted):  # The numbers stay taken; what they named is gone.
+        items = SharedList["Json"]([None] * len(items))
+    return replace(
+        _applied(thread, recorded, items),
+        version=recorded.version,
+        updated_at=recorded.recorded_at,
+        items=items,
+    )
+
+
+def _with_items(items: Items, event: ItemsEvent) -> Items:
+    if event.erased_items:
+        padding = event.first_item + event.erased_items - len(items)
+        return items.extended([None] * padding)
+    if not event.items:
+        return items
+    if event.first_item > len(items):  # The log that this one was cut from had more items here.
+        items = items.extended([None] * (event.first_item - len(items)))
+    return items.extended(event.items)
+
+
+def _applied(thread: Thread, recorded: RecordedEvent, items: Items) -> Thread:  # noqa: C901 - one arm an event
+    event, at = recorded.event, recorded.recorded_at
+    match event:
+        case ThreadCreated():
+            return Thread(
+                is_present=True, created_at=at, state_updated_at=at, metadata=event.metadata
+            )
+        case ThreadCopied():
+            return _copied(event, recorded)
+        case ThreadPatched():
+            return replace(thread, metadata={**thread.metadata, **event.metadata})
+        case ThreadDeleted():
+            return Thread(created_at=thread.created_at, state_updated_at=at)
+        case RunAccepted():
+            return _with_run(thread, _accepted(event, recorded))
+        case RunStarted(run_id=run_id):
+            return _started(thread, event, at) if run_id in thread.runs else thread
+        case StepRecorded():
+            return _stepped(thread, event, recorded)
+        case ResultRecorded(run_id=run_id):
+            run = thread.runs.get(run_id)
+            if run is None:
+                return thread
+            return _with_run(
+                thread, replace(run, results={**run.results, event.name: event.result})
+            )
+        case RunHandedOver(run_id=run_id):
+            run = thread.runs.get(run_id)
+            if run is None:
+                return thread
+            handed_over = replace(
+                run, status="pending", handed_over=run.handed_over + 1, updated_at=at
+            )
+            return _with_run(thread, handed_over)
+        case RunSucceeded() | RunFailed() | RunTimedOut() | RunInterrupted():
+            return _ended(thread, event, recorded)
+        case RunRolledBack(run_id=run_id):
+            if run_id == thread.active and thread.base is not None:
+                return replace(
+                    _without_run(thread, run_id), state=thread.base, base=None, active=None
+                )
+            return _without_run(thread, run_id)
+        case RunDeleted(run_id=run_id):
+            last = thread.last_run
+            return replace(thread, last_run=None if last and last.run_id == run_id else last)
+        case StateUpdated():
+            return _updated(thread, event, recorded)
+        case _:
+            assert_never(event)
+
+
+def _with_run(thread: Thread, run: Run) -> Thread:
+    return replace(thread, runs={**thread.runs, run.run_id: run})
+
+
+def _without_run(thread: Thread, run_id: str) -> Thread:
+    if run_id not in thread.runs:
+        return thread
+    return replace(thread, runs={key: run for key, run in thread.runs.items() if key != run_id})
+
+
+def _accepted(event: RunAccepted, recorded: RecordedEvent) -> Run:
+    at = recorded.recorded_at
+    return Run(
+        run_id=event.run_id,
+        status="pending",
+        accepted=event.model_copy(update={"items": ()}) if event.items else event,
+        items=(event.first_item, event.first_item + len(event.items)),
+        accepted_version=recorded.version,
+        created_at=at,
+        due_at=at + timedelta(seconds=event.after_seconds),
+        updated_at=at,
+    )
+
+
+def _started(thread: Thread, event: RunStarted, at: datetime) -> Thread:
+    run = thread.runs[event.run_id]
+    # Only the first attempt sets the base.
+    base = thread.state if run.attempt == 0 or thread.base is None else thread.base
+    started = replace(
+        run,
+        status="running",
+        attempt=event.attempt,
+        started_at=run.started_at or at,
+        updated_at=at,
+    )
+    # A function graph has no resume point: each attempt starts again on the base.
+    return replace(
+        _with_run(thread, started), active=event.run_id, base=base, state=base, holder=event.holder
+    )
+
+
+def _stepped(thread: Thread, event: StepRecorded, recorded: RecordedEvent) -> Thread:
+    if event.run_id != thread.active:
+        return thread
+    old = thread.state
+    checkpoint = Checkpoint(
+        event.checkpoint_id,
+        recorded.version,
+        recorded.recorded_at,
+        event.source,
+        old.step + 1,
+        event.node,
+        event.run_id,
+        event.attempt,
+        old.checkpoint_id,
+    )
+    state = old.followed_by(checkpoint, apply(old.channels, event.deltas), event.next)
+    if event.is_erased:
+        state = replace(state, is_erased=True)
+    return replace(thread, state=state, state_updated_at=recorded.recorded_at)
+
+
+def _updated(thread: Thread, event: StateUpdated, recorded: RecordedEvent) -> Thread:
+    old = thread.state
+    checkpoint = Checkpoint(
+        event.checkpoint_id,
+        recorded.version,
+        recorded.recorded_at,
+        "update",
+        old.step + 1,
+        event.as_node or "",
+        parent_id=old.checkpoint_id,
+    )
+    state = old.followed_by(checkpoint, apply(old.channels, event.deltas), event.next)
+    return replace(thread, state=state, state_updated_at=recorded.recorded_at)
+
+
+def _ended(
+    thread: Thread,
+    event: RunSucceeded | RunFailed | RunTimedOut | RunInterrupted,
+    recorded: RecordedEvent,
+) -> Thread:
+    run_id, at = event.run_id, recorded.recorded_at
+    if run_id not in thread.runs:
+        return thread
+    ended = EndedRun(run_id, end_status(event), recorded.version, at)
+    thread = replace(_without_run(thread, run_id), last_run=ended)
+    if run_id != thread.active:
+        if isinstance(event, RunFailed):
+            thread = replace(thread, state=replace(thread.state, error=event.error))
+        return thread  # It never started, so it leaves no work.
+    state = replace(thread.state, next=event.next, tasks=event.tasks, error=_error(event))
+    return replace(thread, state=state, base=None, active=None, state_updated_at=at)
+
+
+def end_status(event: RunEnded) -> RunStatus:
+    """Return the status that a run has after this end."""
+    match event:
+        case RunSucceeded():
+            return "success"
+        case RunFailed():
+            return "error"
+        case RunTimedOut():
+            return "timeout"
+        case _:
+            return "interrupted"
+
+
+def _error(event: RunEnded) -> RunError | None:
+    match event:
+        case RunFailed(error=error):
+            return error
+        case RunTimedOut(timeout_seconds=seconds):
+            message = f"the run took longer than {seconds:g} s"
+            return RunError(error="TimeoutError", message=message)
+        case _:
+            return None
+
+
+def _copied(event: ThreadCopied, recorded: RecordedEvent) -> Thread:
+    at = recorded.recorded_at
+    checkpoint = None
+    if event.checkpoint_id is not None:
+        checkpoint = Checkpoint(event.checkpoint_id, recorded.version, at, "fork", event.step)
+    state = State(
+        channels=decode_object(event.channels),
+        checkpoint=checkpoint,
+        next=event.next,
+        tasks=event.tasks,
+        error=event.error,  # It may stand without a checkpoint: the run failed before its first step.
+    )
+    return Thread(
+        is_present=True, created_at=at, state_updated_at=at, metadata=event.metadata, state=state
+    )

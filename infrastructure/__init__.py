@@ -1,0 +1,1 @@
+"""Adapters: each module implements a port of the domain. No use cases here."""

@@ -1,0 +1,1 @@
+"""Graph runners: functions and LangGraph graphs behind the GraphRunner port, and their loading."""

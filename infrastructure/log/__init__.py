@@ -1,0 +1,1 @@
+"""The event store on SQL and in memory: recorders, writer, codec, snapshots, subscriptions."""

@@ -1,0 +1,184 @@
+"""Events to stored bytes and back. No SQL here, and nothing about where the bytes lie.
+
+A stored event is a topic, `<type>.<schema version>`, and a state, `{"at": microseconds, "by": actor,
+"event": fields}`. Fields that hold their default are left out, and so is the type: the topic has it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
+
+import orjson
+from eventsourcing.persistence import StoredEvent
+from pydantic_core import PydanticUndefined
+
+from ...domain.errors import UnreadableEventError
+from ...domain.events import Fact, RecordedEvent, ThreadEvent
+from ...domain.upcasting import SCHEMA
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from ...domain.upcasting import Schema, Upcaster
+
+EventRow: TypeAlias = tuple[str, int, str, bytes]
+"""thread_id, version, topic, state: what StoredEvent holds, without the cost of one."""
+
+LogRow: TypeAlias = tuple[int, str, int, str, bytes]
+"""An EventRow with its position in front."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_REQUIRED = object()
+_defaults: dict[type[Fact], dict[str, object]] = {}
+
+
+def to_microseconds(moment: datetime) -> int:
+    """Return the moment as whole microseconds since 1970, exactly."""
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def from_microseconds(microseconds: int) -> datetime:
+    """Return the moment in UTC, exactly."""
+    return _EPOCH + timedelta(microseconds=microseconds)
+
+
+def _defaults_of(kind: type[Fact]) -> dict[str, object]:
+    """Return what each field holds when it is left out."""
+    defaults: dict[str, object] = {}
+    for name, field in kind.model_fields.items():
+        default = field.get_default(call_default_factory=True, validated_data={})
+        defaults[name] = _REQUIRED if default is PydanticUndefined else default
+    _defaults[kind] = defaults
+    return defaults
+
+
+def _fields(fact: Fact) -> dict[str, object]:
+    kind = type(fact)
+    defaults = _defaults.get(kind) or _defaults_of(kind)
+    return {
+        name: value
+        for name, value in fact.__dict__.items()
+        if value is not (default := defaults[name]) and value != default
+    }
+
+
+def _plain(value: object) -> object:
+    """Give orjson what it does not know in terms of what it does."""
+    if isinstance(value, Fact):
+        return _fields(value)
+    if isinstance(value, Mapping):
+        return dict(cast("Mapping[str, object]", value))
+    raise TypeError(f"a stored event cannot hold a {type(value).__name__}")
+
+
+def _dumps(envelope: dict[str, object]) -> bytes:
+    try:
+        return orjson.dumps(envelope, default=_plain)
+    except orjson.JSONEncodeError:
+        # orjson gives up at 254 levels, and a merge of deep objects has several for each of theirs.
+        text = json.dumps(envelope, default=_plain, ensure_ascii=False, allow_nan=False)
+        return text.encode()
+
+
+class EventCodec:
+    """Writes events in the current schema versions, and reads them in all that there ever were."""
+
+    def __init__(self, schema: Schema = SCHEMA) -> None:
+        self._schema = schema
+        self._topics = {
+            kind: f"{name}.{schema.version(name)}" for name, kind in schema.classes.items()
+        }
+        self._readers: dict[str, tuple[Callable[[Any], Any], tuple[Upcaster, ...]]] = {}
+
+    def topic(self, event: ThreadEvent) -> str:
+        """Return the topic that the event is stored under."""
+        return self._topics[type(event)]
+
+    def topics_of(self, *names: str) -> frozenset[str]:
+        """Return all topics, also old ones, under which these events may stand."""
+        return frozenset(
+            f"{name}.{version}"
+            for name in names
+            for version in range(1, self._schema.version(name) + 1)
+        )
+
+    def encode(self, event: ThreadEvent, recorded_at: datetime, actor: str | None = None) -> bytes:
+        """Return the state that is stored for the event."""
+        return self._encode(event, to_microseconds(recorded_at), actor)
+
+    def _encode(self, event: ThreadEvent, at: int, actor: str | None) -> bytes:
+        fields = _fields(event)
+        if actor is None:
+            return _dumps({"at": at, "event": fields})
+        return _dumps({"at": at, "by": actor, "event": fields})
+
+    def rows(
+        self,
+        thread_id: str,
+        after: int,
+        events: Iterable[ThreadEvent],
+        recorded_at: datetime,
+        actor: str | None = None,
+    ) -> list[EventRow]:
+        """Return the rows of events that follow version `after`."""
+        at, topics = to_microseconds(recorded_at), self._topics
+        return [
+            (thread_id, version, topics[type(event)], self._encode(event, at, actor))
+            for version, event in enumerate(events, after + 1)
+        ]
+
+    def decode(self, row: LogRow) -> RecordedEvent:
+        """Read a row of the log.
+
+        Raises:
+            UnreadableEventError: the event or its schema version is unknown here.
+        """
+        position, thread_id, version, topic, state = row
+        reader = self._readers.get(topic)
+        if reader is None:
+            reader = self._reader(topic)
+        validate, upcasters = reader
+        envelope = orjson.loads(state)
+        fields = envelope["event"]
+        for upcast in upcasters:
+            fields = upcast(fields)
+        return RecordedEvent(
+            thread_id,
+            version,
+            position,
+            _EPOCH + timedelta(microseconds=envelope["at"]),
+            validate(fields),
+            envelope.get("by"),
+        )
+
+    def _reader(self, topic: str) -> tuple[Callable[[Any], Any], tuple[Upcaster, ...]]:
+        name, _, version = topic.rpartition(".")
+        if not version.isdecimal():
+            raise UnreadableEventError(name=topic)
+        kind, upcasters = self._schema.path(name, int(version))
+        reader = (kind.__pydantic_validator__.validate_python, upcasters)
+        self._readers[topic] = reader
+        return reader
+
+    def to_stored_event(self, recorded: RecordedEvent) -> StoredEvent:
+        """Return the event in the form of the `eventsourcing` library."""
+        return StoredEvent(
+            originator_id=recorded.thread_id,
+            originator_version=recorded.version,
+            topic=self.topic(recorded.event),
+            state=self.encode(recorded.event, recorded.recorded_at, recorded.actor),
+        )
+
+    def from_stored_event(self, stored: StoredEvent, position: int) -> RecordedEvent:
+        """Read an event in the form of the `eventsourcing` library."""
+        thread_id = str(stored.originator_id)
+        return self.decode(
+            (position, thread_id, stored.originator_version, stored.topic, stored.state)
+        )
+
+
+CODEC = EventCodec()

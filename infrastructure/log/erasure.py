@@ -1,0 +1,109 @@
+"""Takes payloads out of events that were rolled back or deleted. The only place that changes an event.
+
+An append asks for an erasure in its own transaction; carrying it out comes later, in chunks, and may
+be cut short at any point and begun again: erasing what is erased changes nothing. Rows, versions,
+positions and item numbers stay.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from ...domain.events import (
+    ItemsEvent,
+    ResultRecorded,
+    RunAccepted,
+    RunEnded,
+    RunFailed,
+    StateUpdated,
+    StepRecorded,
+    Task as OpenTask,
+    ThreadCopied,
+    ThreadCreated,
+    ThreadPatched,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ...domain.events import RecordedEvent, ThreadEvent
+    from .codec import EventCodec
+    from .log import Log
+    from .planning import Erasure
+
+CHUNK_EVENTS = 500
+"""How many events one transaction looks at: other writers wait no longer than for these."""
+
+_Event = TypeVar("_Event", bound="ThreadEvent")
+
+
+def without_run_payload(event: ThreadEvent) -> ThreadEvent:
+    """Return the event without what its run was given and brought forth."""
+    match event:
+        case RunAccepted():
+            return _without(
+                event, input=None, raw_input=None, kwargs={}, metadata={}, is_erased=True
+            )
+        case StepRecorded():
+            return _without(event, update=None, deltas={}, is_erased=True)
+        case ResultRecorded():
+            return _without(event, result=None, is_erased=True)
+        case _:
+            return event
+
+
+def without_payload(event: ThreadEvent) -> ThreadEvent:
+    """Return the event without anything that a user, a graph or a caller put into its thread."""
+    match event:
+        case ThreadCreated() | ThreadPatched():
+            return _without(event, metadata={})
+        case ThreadCopied(error=error, tasks=tasks):
+            reason = error and error.model_copy(update={"message": ""})
+            return _without(event, metadata={}, channels={}, error=reason, tasks=_bare(tasks))
+        case StateUpdated():
+            return _without(event, update=None, deltas={})
+        case RunFailed(error=error, tasks=tasks):
+            reason = error.model_copy(update={"message": ""})
+            return _without(event, error=reason, tasks=_bare(tasks))
+        case RunEnded(tasks=tasks):
+            return _without(event, tasks=_bare(tasks))
+        case _:
+            return without_run_payload(event)
+
+
+def _without(event: _Event, **changes: object) -> _Event:
+    if isinstance(event, ItemsEvent):
+        changes["items"] = ()
+        changes["erased_items"] = event.erased_items + len(event.items)
+    return event.model_copy(update=changes)
+
+
+def _bare(tasks: Sequence[OpenTask]) -> tuple[OpenTask, ...]:
+    return tuple(OpenTask(id=task.id, name=task.name) for task in tasks)
+
+
+def _belongs(recorded: RecordedEvent, erasure: Erasure) -> bool:
+    return erasure.run_id is None or getattr(recorded.event, "run_id", None) == erasure.run_id
+
+
+def next_chunk(
+    log: Log, codec: EventCodec, erasure: Erasure
+) -> tuple[list[tuple[str, bytes, int]], int | None]:
+    """Return the next events to overwrite, and the version to go on from; None at the end."""
+    rows = log.thread_rows(
+        erasure.thread_id,
+        after=erasure.from_version - 1,
+        upto=erasure.upto_version,
+        limit=CHUNK_EVENTS,
+    )
+    strip = without_payload if erasure.run_id is None else without_run_payload
+    rewritten: list[tuple[str, bytes, int]] = []
+    for recorded in map(codec.decode, rows):
+        if not _belongs(recorded, erasure):
+            continue
+        event = strip(recorded.event)
+        if event != recorded.event:
+            state = codec.encode(event, recorded.recorded_at, recorded.actor)
+            rewritten.append((codec.topic(event), state, recorded.position))
+    is_last = len(rows) < CHUNK_EVENTS
+    return rewritten, None if is_last else rows[-1][2] + 1

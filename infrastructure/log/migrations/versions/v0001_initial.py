@@ -1,0 +1,132 @@
+"""The log, its projections, leases, snapshots, erasures and tracking."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+_ROWID = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+
+
+def upgrade() -> None:
+    op.create_table(
+        "events",
+        sa.Column("position", _ROWID, primary_key=True, autoincrement=False),
+        sa.Column("originator_id", sa.Text, nullable=False),
+        sa.Column("originator_version", sa.BigInteger, nullable=False),
+        sa.Column("topic", sa.Text, nullable=False),
+        sa.Column("state", sa.LargeBinary, nullable=False),
+        sa.UniqueConstraint("originator_id", "originator_version", name="events_thread"),
+    )
+    _create_projections()
+    _create_leases()
+    op.create_table(
+        "snapshots",
+        sa.Column("thread_id", sa.Text, nullable=False),
+        sa.Column("version", sa.BigInteger, nullable=False),
+        sa.Column("schema", sa.Integer, nullable=False),
+        sa.Column("body", sa.LargeBinary, nullable=False),
+        sa.PrimaryKeyConstraint("thread_id", name="snapshots_pk"),
+    )
+    op.create_table(
+        "erasures",
+        sa.Column("id", _ROWID, primary_key=True, autoincrement=True),
+        sa.Column("thread_id", sa.Text, nullable=False),
+        sa.Column("run_id", sa.Text),
+        sa.Column("from_version", sa.BigInteger, nullable=False),
+        sa.Column("upto_version", sa.BigInteger, nullable=False),
+    )
+    op.create_table(
+        "tracking",
+        sa.Column("application_name", sa.Text, nullable=False),
+        sa.Column("notification_id", sa.BigInteger, nullable=False),
+        sa.PrimaryKeyConstraint("application_name", name="tracking_pk"),
+        sqlite_with_rowid=False,
+    )
+
+
+def _create_projections() -> None:
+    op.create_table(
+        "runs",
+        sa.Column("thread_id", sa.Text, nullable=False),
+        sa.Column("run_id", sa.Text, nullable=False),
+        sa.Column("status", sa.Text, nullable=False),
+        sa.Column("is_hidden", sa.Boolean, nullable=False),
+        sa.Column("assistant_id", sa.Text, nullable=False),
+        sa.Column("graph_id", sa.Text, nullable=False),
+        sa.Column("multitask_strategy", sa.Text, nullable=False),
+        sa.Column("created_at", sa.BigInteger, nullable=False),
+        sa.Column("due_at", sa.BigInteger, nullable=False),
+        sa.Column("updated_at", sa.BigInteger, nullable=False),
+        sa.Column("attempt", sa.Integer, nullable=False),
+        sa.Column("accepted_version", sa.BigInteger, nullable=False),
+        sa.Column("ended_version", sa.BigInteger),
+        sa.PrimaryKeyConstraint("run_id", "thread_id", name="runs_pk"),
+        sqlite_with_rowid=False,
+    )
+    in_flight = sa.text("status IN ('pending', 'running')")
+    op.create_index("runs_of_thread", "runs", ["thread_id", "created_at"])
+    op.create_index(
+        "runs_in_flight", "runs", ["due_at"], sqlite_where=in_flight, postgresql_where=in_flight
+    )
+    op.create_table(
+        "threads",
+        sa.Column("thread_id", sa.Text, nullable=False),
+        sa.Column("version", sa.BigInteger, nullable=False),
+        sa.Column("is_present", sa.Boolean, nullable=False),
+        sa.Column("status", sa.Text, nullable=False),
+        sa.Column("has_in_flight", sa.Boolean, nullable=False),
+        sa.Column("created_at", sa.BigInteger, nullable=False),
+        sa.Column("updated_at", sa.BigInteger, nullable=False),
+        sa.Column("state_updated_at", sa.BigInteger, nullable=False),
+        sa.Column("metadata", sa.Text, nullable=False),
+        sa.Column("erased_version", sa.BigInteger, nullable=False, server_default="0"),
+        sa.PrimaryKeyConstraint("thread_id", name="threads_pk"),
+        sqlite_with_rowid=False,
+    )
+    present = sa.column("is_present", sa.Boolean).is_(sa.true())
+    op.create_index(
+        "threads_present",
+        "threads",
+        ["updated_at"],
+        sqlite_where=present,
+        postgresql_where=present,
+    )
+
+
+def _create_leases() -> None:
+    op.create_table(
+        "holders",
+        sa.Column("holder", sa.Text, nullable=False),
+        sa.Column("expires_at", sa.BigInteger, nullable=False),
+        sa.PrimaryKeyConstraint("holder", name="holders_pk"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "leases",
+        sa.Column("thread_id", sa.Text, nullable=False),
+        sa.Column("run_id", sa.Text, nullable=False),
+        sa.Column("attempt", sa.Integer, nullable=False),
+        sa.Column("holder", sa.Text, nullable=False),
+        sa.PrimaryKeyConstraint("thread_id", "run_id", "attempt", name="leases_pk"),
+        sqlite_with_rowid=False,
+    )
+
+
+def downgrade() -> None:
+    for table in (
+        "tracking",
+        "erasures",
+        "snapshots",
+        "leases",
+        "holders",
+        "threads",
+        "runs",
+        "events",
+    ):
+        op.drop_table(table)

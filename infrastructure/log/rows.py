@@ -1,0 +1,117 @@
+"""Rows of the projections to tuples of their tables' columns and back. No statements here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import orjson
+
+from ...domain.ports import RunRow, ThreadRow
+from .codec import from_microseconds, to_microseconds
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Values: TypeAlias = tuple[Any, ...]
+
+RUN_COLUMNS = (
+    "thread_id",
+    "run_id",
+    "status",
+    "is_hidden",
+    "assistant_id",
+    "graph_id",
+    "multitask_strategy",
+    "created_at",
+    "due_at",
+    "updated_at",
+    "attempt",
+    "accepted_version",
+    "ended_version",
+)
+
+THREAD_COLUMNS = (
+    "thread_id",
+    "version",
+    "is_present",
+    "status",
+    "has_in_flight",
+    "created_at",
+    "updated_at",
+    "state_updated_at",
+    "metadata",
+)
+
+
+def run_values(row: RunRow) -> Values:
+    """Return the row as its table holds it, in the order of `RUN_COLUMNS`."""
+    return (
+        row.thread_id,
+        row.run_id,
+        row.status,
+        row.is_hidden,
+        row.assistant_id,
+        row.graph_id,
+        row.multitask_strategy,
+        to_microseconds(row.created_at),
+        to_microseconds(row.due_at),
+        to_microseconds(row.updated_at),
+        row.attempt,
+        row.accepted_version,
+        row.ended_version,
+    )
+
+
+def hidden_run(values: Values) -> Values:
+    """Return a run's values with the run hidden."""
+    at = RUN_COLUMNS.index("is_hidden")
+    return (*values[:at], True, *values[at + 1 :])
+
+
+def run_row(values: Sequence[Any]) -> RunRow:
+    """Return what `run_values` was given."""
+    return RunRow(
+        thread_id=values[0],
+        run_id=values[1],
+        status=values[2],
+        is_hidden=bool(values[3]),
+        assistant_id=values[4],
+        graph_id=values[5],
+        multitask_strategy=values[6],
+        created_at=from_microseconds(values[7]),
+        due_at=from_microseconds(values[8]),
+        updated_at=from_microseconds(values[9]),
+        attempt=values[10],
+        accepted_version=values[11],
+        ended_version=values[12],
+    )
+
+
+def thread_values(row: ThreadRow) -> Values:
+    """Return the row as its table holds it, in the order of `THREAD_COLUMNS`."""
+    return (
+        row.thread_id,
+        row.version,
+        row.is_present,
+        row.status,
+        row.has_in_flight,
+        to_microseconds(row.created_at),
+        to_microseconds(row.updated_at),
+        to_microseconds(row.state_updated_at),
+        orjson.dumps(row.metadata).decode(),
+    )
+
+
+def thread_row(values: Sequence[Any]) -> ThreadRow:
+    """Return what `thread_values` was given."""
+    return ThreadRow(
+        thread_id=values[0],
+        version=values[1],
+        is_present=bool(values[2]),
+        status=values[3],
+        has_in_flight=bool(values[4]),
+        created_at=from_microseconds(values[5]),
+        updated_at=from_microseconds(values[6]),
+        state_updated_at=from_microseconds(values[7]),
+        metadata=orjson.loads(values[8]),
+    )

@@ -1,0 +1,307 @@
+"""The event store that the engine sees, over a log. Nothing here knows which kind of log it is.
+
+Appends go to the log's writer, and return when they are durable. Reads run in a few threads, so that
+the event loop never waits for a disk; those of a log in memory are done on the spot.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, ParamSpec, TypeVar, cast
+
+from eventsourcing.persistence import PersistenceError
+
+from ...domain.errors import StoreUnavailableError
+from ...domain.events import RecordedEvent
+from ...domain.ports import HeldLease
+from .codec import CODEC
+from .erasure import next_chunk
+from .log import UNLIMITED
+from .planning import Erasure, Write
+from .rows import run_values, thread_values
+from .subscriptions import LogSubscription, Signal
+from .writer import Job
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ...domain.ports import Append, Lease, RunRow, StoredSnapshot, ThreadRow
+    from .codec import EventCodec, LogRow
+    from .holding import Holding
+    from .log import Log
+    from .writer import Task
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+class LogStore:
+    """The `EventStore` over a log. See `domain/ports.py` for what each method promises."""
+
+    def __init__(
+        self, log: Log, holding: Holding, *, codec: EventCodec = CODEC, readers_max: int = 4
+    ) -> None:
+        self._log = log
+        self._holding = holding
+        self._codec = codec
+        self._readers_max = readers_max
+        self._readers: ThreadPoolExecutor | None = None
+        self._signal: Signal | None = None
+        self._is_open = False
+
+    @property
+    def holder(self) -> str:
+        """This process's name as a holder of leases."""
+        return self._holding.holder
+
+    # ---------------------------------------------------------------- opening and closing
+
+    async def open(self) -> None:
+        """Connect, migrate the schema, take up the process's place."""
+        if self._log.is_blocking:
+            self._readers = ThreadPoolExecutor(self._readers_max, "threadfold-reader")
+        self._is_open = True
+        try:
+            await self._read(self._open)
+        except BaseException:
+            self._is_open = False
+            self._log.close()
+            if self._readers is not None:
+                self._readers.shutdown()
+            raise
+        self._signal = Signal(asyncio.get_running_loop(), self._log)
+        self._signal.start()
+
+    def _open(self) -> None:
+        self._log.open()
+        self._holding.start()
+
+    async def close(self) -> None:
+        """Finish what was accepted for writing, then disconnect."""
+        if not self._is_open:
+            return
+        try:
+            await self._read(self._close)
+        finally:
+            self._is_open = False
+            if self._signal is not None:
+                self._signal.stop()
+            if self._readers is not None:
+                self._readers.shutdown()
+
+    def _close(self) -> None:
+        self._holding.stop()
+        self._log.close()
+
+    async def _read(self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        """Call a function of the log off the event loop, if it may have to wait."""
+        self._check_open()
+        try:
+            if self._readers is None:
+                return function(*args, **kwargs)
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._readers, lambda: function(*args, **kwargs))
+        except PersistenceError as error:
+            raise StoreUnavailableError(f"The store cannot be read: {error}") from error
+
+    async def _do(self, work: Write | Task) -> object:
+        """Have the writer do something, and return when it is durable."""
+        self._check_open()
+        waiter: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        try:
+            self._log.submit(Job(work, waiter))
+            return await waiter
+        except PersistenceError as error:
+            raise StoreUnavailableError(f"The store cannot be written: {error}") from error
+
+    def _check_open(self) -> None:
+        if not self._is_open:
+            raise StoreUnavailableError("The store is closed")
+
+    def _decoded(self, rows: Sequence[LogRow]) -> tuple[RecordedEvent, ...]:
+        return tuple(map(self._codec.decode, rows))
+
+    # ---------------------------------------------------------------- events
+
+    async def append(self, append: Append) -> tuple[RecordedEvent, ...]:
+        """Write all or nothing; return when it is durable."""
+        before = cast("int", await self._do(self._prepared(append)))
+        version = append.expected_version
+        return tuple(
+            RecordedEvent(
+                append.thread_id,
+                version + count,
+                before + count,
+                append.recorded_at,
+                event,
+                append.actor,
+            )
+            for count, event in enumerate(append.events, 1)
+        )
+
+    def _prepared(self, append: Append) -> Write:
+        lease, release = append.lease, append.release
+        return Write(
+            events=self._codec.rows(
+                append.thread_id,
+                append.expected_version,
+                append.events,
+                append.recorded_at,
+                append.actor,
+            ),
+            thread_id=append.thread_id,
+            expected_version=append.expected_version,
+            thread=thread_values(append.thread),
+            runs=[run_values(run) for run in append.runs],
+            accepts=append.accepts,
+            lease=lease and (lease.thread_id, lease.run_id, lease.attempt, lease.holder),
+            release=release and (release.thread_id, release.run_id, release.attempt),
+            hide_runs=[(append.thread_id, run_id) for run_id in _hidden(append)],
+            erasures=_erasures(append),
+        )
+
+    async def read_thread(
+        self, thread_id: str, *, after: int = 0, upto: int | None = None, limit: int | None = None
+    ) -> tuple[RecordedEvent, ...]:
+        """Read a thread's events with `after < version <= upto`, in order, at most `limit`."""
+        return await self._read(
+            lambda: self._decoded(
+                self._log.thread_rows(
+                    thread_id,
+                    after=after,
+                    upto=UNLIMITED if upto is None else upto,
+                    limit=UNLIMITED if limit is None else limit,
+                )
+            )
+        )
+
+    async def read_run(self, thread_id: str, versions: Sequence[int]) -> tuple[RecordedEvent, ...]:
+        """Read the events at these versions, in order; those that do not exist are left out."""
+        return await self._read(lambda: self._decoded(self._log.version_rows(thread_id, versions)))
+
+    async def read_log(self, *, after: int = 0, limit: int = 500) -> tuple[RecordedEvent, ...]:
+        """Read events of all threads with `position > after`, in order of position."""
+        return await self._read(lambda: self._decoded(self._log.log_rows(after=after, limit=limit)))
+
+    async def head_version(self, thread_id: str) -> int:
+        """Return the thread's newest version, 0 if it has no event.
+
+        Asked before every decision, so it is looked up on the spot: one seek in an index costs less
+        than the way to another thread and back. Only if that would have to wait does it go there.
+        """
+        self._check_open()
+        version = self._log.peek_version(thread_id)
+        if version is not None:
+            return version
+        return await self._read(self._log.head_version, thread_id)
+
+    async def head_position(self) -> int:
+        """Return the newest position, 0 for an empty log."""
+        return await self._read(self._log.head_position)
+
+    def subscribe(self, *, after: int = 0) -> LogSubscription:
+        """Follow the whole log from just after a position."""
+        self._check_open()
+        if self._signal is None:
+            raise StoreUnavailableError("The store is not open yet")
+        return LogSubscription(
+            self._read_batch, self._signal, after=after, poll_seconds=self._log.poll_seconds
+        )
+
+    async def _read_batch(self, after: int, limit: int) -> Sequence[RecordedEvent]:
+        return await self.read_log(after=after, limit=limit)
+
+    # ---------------------------------------------------------------- projections and snapshots
+
+    async def get_run(self, thread_id: str, run_id: str) -> RunRow | None:
+        """Return the run's row, hidden or not."""
+        return await self._read(self._log.get_run, thread_id, run_id)
+
+    async def find_run(self, run_id: str) -> RunRow | None:
+        """Return the row of a run whose thread is not known; of several, the one created last."""
+        return await self._read(self._log.find_run, run_id)
+
+    async def list_runs(
+        self,
+        thread_id: str,
+        *,
+        status: str | None = None,
+        limit: int = 10,
+        offset: int = 0,
+        with_hidden: bool = False,
+    ) -> tuple[RunRow, ...]:
+        """Return the thread's visible runs, newest `created_at` first."""
+        return tuple(
+            await self._read(
+                self._log.list_runs,
+                thread_id,
+                status=status,
+                limit=limit,
+                offset=offset,
+                with_hidden=with_hidden,
+            )
+        )
+
+    async def list_runs_in_flight(self, *, status: str | None = None) -> tuple[RunRow, ...]:
+        """Return every pending or running run of all threads, in order of due time."""
+        return tuple(await self._read(self._log.list_runs_in_flight, status=status))
+
+    async def get_thread(self, thread_id: str) -> ThreadRow | None:
+        """Return the thread's row, also of a deleted thread."""
+        return await self._read(self._log.get_thread, thread_id)
+
+    async def list_threads(self, *, limit: int = 100, offset: int = 0) -> tuple[ThreadRow, ...]:
+        """Return the present threads, newest `updated_at` first."""
+        return tuple(await self._read(self._log.list_threads, limit=limit, offset=offset))
+
+    async def read_snapshot(self, thread_id: str) -> StoredSnapshot | None:
+        """Return the thread's newest snapshot."""
+        return await self._read(self._log.get_snapshot, thread_id)
+
+    async def write_snapshot(self, snapshot: StoredSnapshot) -> None:
+        """Replace the thread's snapshot, unless a newer one is there or it was erased meanwhile."""
+        await self._do(self._log.tasks.write_snapshot(snapshot))
+
+    # ---------------------------------------------------------------- leases and erasures
+
+    async def list_leases(self, thread_id: str | None = None) -> tuple[HeldLease, ...]:
+        """Return the leases that were not released, of one thread or of all."""
+        return await self._read(self._held_leases, thread_id)
+
+    def _held_leases(self, thread_id: str | None) -> tuple[HeldLease, ...]:
+        return tuple(
+            HeldLease(lease, self._holding.is_alive(lease.holder, expires_at))
+            for lease, expires_at in self._log.list_leases(thread_id)
+        )
+
+    async def release_lease(self, lease: Lease) -> None:
+        """Say that the attempt's code has stopped; unknown leases are ignored."""
+        await self._do(self._log.tasks.release_lease(lease))
+
+    async def erase_pending(self) -> int:
+        """Carry out the erasures that appends have asked for; return how many were overwritten."""
+        count = 0
+        while found := await self._read(self._log.list_erasures, limit=1):
+            [(erasure_id, erasure)] = found
+            rewritten, next_version = await self._read(next_chunk, self._log, self._codec, erasure)
+            await self._do(self._log.tasks.erase(erasure_id, rewritten, next_version))
+            count += len(rewritten)
+        return count
+
+
+def _hidden(append: Append) -> Sequence[str | None]:
+    return [None] if append.erase_thread else append.hide_runs
+
+
+def _erasures(append: Append) -> list[Erasure]:
+    if not append.erase_thread and not append.erase_runs:
+        return []
+    upto = append.expected_version + len(append.events)
+    if append.erase_thread:
+        return [Erasure(append.thread_id, None, 1, upto)]
+    accepted = {run.run_id: run.accepted_version for run in append.runs}
+    return [
+        Erasure(append.thread_id, run_id, accepted.get(run_id, 1), upto)
+        for run_id in append.erase_runs
+    ]

@@ -1,0 +1,68 @@
+"""`make bench`: runs the benchmarks, each group in a process of its own, and writes down what they measured.
+
+    .venv/bin/python tests/benchmarks/run.py [--only NAME] [--quick] [--list]
+
+A full run rewrites the tables of docs/benchmarks.md; `--only` rewrites those of its groups. `--quick` takes small sizes, to see
+that all of it works: its figures say little, and are not written down.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from importlib import import_module
+from multiprocessing import get_context
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+ROOT = Path(__file__).parents[2]
+if sys.path[0] != str(ROOT):  # As a script its folder stands there, and its modules would be found twice.
+    sys.path[0] = str(ROOT)
+
+if TYPE_CHECKING:
+    from tests.benchmarks.harness import Row
+
+GROUPS = {
+    "append": "Durable appends on SQLite, `synchronous=FULL`",
+    "fold": "Folding a thread's log",
+    "size": "Bytes on disk",
+    "reading": "Long threads",
+    "steps": "What the engine adds to a run and to a step",
+    "rollback": "Rollback over HTTP",
+    "serving": "Runs over HTTP",
+}
+"""By the name of the module: a heading."""
+
+
+def measure(name: str, *, quick: bool) -> list[Row]:
+    """Run one group, in this process."""
+    return import_module(f"tests.benchmarks.{name}").rows(quick=quick)
+
+
+def main() -> None:
+    """Run what was asked for."""
+    options = _options()
+    report = import_module("tests.benchmarks.report")
+    started = perf_counter()
+    report.say(report.machine())
+    # A process for each group: none finds a heap, a thread or a cache that another one left.
+    with ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1) as pool:
+        for name in options.only or GROUPS:
+            rows = pool.submit(measure, name, quick=options.quick).result()
+            report.say(f"\n{GROUPS[name]} ({name})\n{report.plain(rows)}")
+            if not options.quick:
+                report.rewrite(ROOT / "docs" / "benchmarks.md", name, GROUPS[name], rows)
+    report.say(f"\n{perf_counter() - started:.0f} s")
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Measure, each figure as a ratio within the run.")
+    parser.add_argument("--only", action="append", choices=GROUPS, help="one group; may be repeated")
+    parser.add_argument("--quick", action="store_true", help="small sizes; nothing is written down")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
