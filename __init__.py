@@ -10,16 +10,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .app.bootstrap import Custom, MessageChunk, ReadOnlyState, RunHandle, Update
     from .app.client import get_client
     from .app.engine import Engine
     from .app.settings import Settings
     from .domain.reducers import append, messages
-    from .infrastructure.graphs.functions import Custom, MessageChunk, Update
 
 __all__ = [
     "Custom",
     "Engine",
     "MessageChunk",
+    "ReadOnlyState",
+    "RunHandle",
     "Settings",
     "Update",
     "__version__",
@@ -31,11 +33,13 @@ __all__ = [
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Custom": ".infrastructure.graphs.functions",
+    "Custom": ".app.bootstrap",
     "Engine": ".app.engine",
-    "MessageChunk": ".infrastructure.graphs.functions",
+    "MessageChunk": ".app.bootstrap",
+    "ReadOnlyState": ".app.bootstrap",
+    "RunHandle": ".app.bootstrap",
     "Settings": ".app.settings",
-    "Update": ".infrastructure.graphs.functions",
+    "Update": ".app.bootstrap",
     "append": ".domain.reducers",
     "get_client": ".app.client",
     "messages": ".domain.reducers",

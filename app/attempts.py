@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from ..domain.channels import decode_object, read_values
 from ..domain.commands import FailRun, SucceedRun, TimeOutRun
-from ..domain.errors import EngineError, RefusedError, StaleAttemptError
+from ..domain.errors import EngineError, RefusedError, StaleAttemptError, StoreError
 from ..domain.events import RunError
 from ..domain.ports import Lease, RunContext
 from .hub import Emitted
@@ -75,6 +75,7 @@ class Attempt:
             clock=clock, ids=ids, tasks=tasks,
         )  # fmt: skip
         self._handle: TaskHandle | None = None
+        self._has_begun = False
         self._is_cancelled = False
 
     def is_active_in(self, thread: Thread) -> bool:
@@ -95,7 +96,8 @@ class Attempt:
         """Ask the code to stop: it gets one cancellation, and may clean up."""
         if not self._is_cancelled and self._handle is not None:
             self._is_cancelled = True
-            self._handle.cancel()
+            if self._has_begun:  # A task that is cancelled before it has begun ends without a word.
+                self._handle.cancel()
 
     async def flush(self) -> None:
         """Return when the steps that the code has finished so far are in the log."""
@@ -113,6 +115,7 @@ class Attempt:
     # ------------------------------------------------------------------ working
 
     async def _work(self, on_stopped: Callable[[], None]) -> None:
+        self._has_begun = True
         alarm = self._alarm()
         try:
             end = await self._run_code()
@@ -131,6 +134,8 @@ class Attempt:
 
     async def _run_code(self) -> Command | None:
         """Run the graph; return how the run ends, or None if the attempt was fenced meanwhile."""
+        if self._is_cancelled:
+            return None
         try:
             runner = self._runners.runner(self._run.accepted.graph_id)
             await runner.run(self._context())
@@ -144,7 +149,11 @@ class Attempt:
             return self._failed(error)
         except StaleAttemptError:
             return None
-        except Exception as error:
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except (
+            BaseException
+        ) as error:  # A graph that calls sys.exit() ends its run, not the process.
             if not isinstance(error, EngineError):
                 logger.info("run %s failed", self.run_id, exc_info=error)
             return self._failed(described(error))
@@ -171,11 +180,17 @@ class Attempt:
             attempt=self.number,
             timeout_seconds=seconds,
         )
-        try:
-            await self._recorder.flush()
-            await self._executor.execute(self.thread_id, command)
-        except RefusedError:
-            logger.debug("run %s ended just in time", self.run_id)
+        while True:
+            try:
+                await self._recorder.flush()
+                await self._executor.execute(self.thread_id, command)
+            except RefusedError:
+                logger.debug("run %s ended just in time", self.run_id)
+            except StoreError:
+                logger.exception("could not end run %s in time; trying again", self.run_id)
+                await self._clock.sleep(self._settings.poll_seconds)
+                continue
+            return
 
     # ------------------------------------------------------------------ what the graph gets
 
@@ -207,7 +222,8 @@ class Attempt:
         thread = self._executor.cached(self.thread_id)
         if thread is None or not self.is_active_in(thread):
             raise StaleAttemptError(run_id=self.run_id, attempt=self.number)
-        self._hub.publish(Emitted(self.thread_id, self.run_id, self.number, mode, data))
+        emitted = Emitted(self.thread_id, self.run_id, self.number, mode, data)
+        self._recorder.emit(lambda: self._hub.publish(emitted))
 
 
 def _object(value: Json) -> JsonObject:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..infrastructure.graphs.authoring import Custom, MessageChunk, RunHandle, Update
 from ..infrastructure.graphs.functions import FunctionGraph
+from ..infrastructure.graphs.read_only_state import ReadOnlyState
 from ..infrastructure.graphs.registry import GraphRegistry
 from ..infrastructure.log.opening import open_store
 from ..infrastructure.log.sqlite import SQLiteSettings
@@ -15,7 +17,17 @@ if TYPE_CHECKING:
     from ..domain.ports import Clock, EventStore, Ids, Tasks
     from .settings import Settings
 
-__all__ = ["FunctionGraph", "GraphRegistry", "Ports", "default_ports"]
+__all__ = [
+    "Custom",
+    "FunctionGraph",
+    "GraphRegistry",
+    "MessageChunk",
+    "Ports",
+    "ReadOnlyState",
+    "RunHandle",
+    "Update",
+    "default_ports",
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,13 +19,19 @@ class ThreadCache:
     """
 
     def __init__(
-        self, *, threads_max: int, size_max: int, is_held: Callable[[str, Thread], bool]
+        self,
+        *,
+        threads_max: int,
+        size_max: int,
+        is_held: Callable[[str, Thread], bool],
+        on_drop: Callable[[str], object],
     ) -> None:
         self._threads: OrderedDict[str, Thread] = OrderedDict()
         self._threads_max = threads_max
         self._size_max = size_max
         self._size = 0
         self._is_held = is_held
+        self._on_drop = on_drop
 
     def __len__(self) -> int:
         return len(self._threads)
@@ -55,6 +61,7 @@ class ThreadCache:
         thread = self._threads.pop(thread_id, None)
         if thread is not None:
             self._size -= _size(thread)
+            self._on_drop(thread_id)
 
     def _shrink(self) -> None:
         """Put out a tenth more than needed, so that not every put has to look for candidates."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, cast
 
+from ..domain.channels import copied_object
 from ..domain.commands import (
     CancelRun,
     CopyThread,
@@ -14,7 +17,7 @@ from ..domain.commands import (
     SubmitRun,
     UpdateState,
 )
-from ..domain.errors import InvalidInputError, RunNotFoundError, UnknownNodeError
+from ..domain.errors import InvalidInputError, RunNotFoundError, StoreError, UnknownNodeError
 from ..domain.values import canonical
 from .bootstrap import GraphRegistry, default_ports
 from .executor import Executor
@@ -38,6 +41,12 @@ if TYPE_CHECKING:
     from .bootstrap import Ports
     from .streams import Follower
     from .views import RunResult, RunView, StateView, ThreadView
+
+
+logger = logging.getLogger(__name__)
+
+AFTER_SECONDS_MAX = 100 * 366 * 24 * 3600
+"""A century: the latest that a run may be due."""
 
 
 class Engine:
@@ -91,11 +100,15 @@ class Engine:
             return
         await self._ports.store.open()
         self._is_open, self._drain = True, None
-        self._executor.seen_position = await self._ports.store.head_position()
-        if self.settings.worker_slots:
-            await self._worker.start()
-        self._follow = self._ports.tasks.start(self._take_up(), "follow other processes")
-        await self._ports.store.erase_pending()
+        try:
+            self._executor.seen_position = await self._ports.store.head_position()
+            if self.settings.worker_slots:
+                await self._worker.start()
+            self._follow = self._ports.tasks.start(self._take_up(), "follow other processes")
+            await self._ports.store.erase_pending()
+        except BaseException:
+            await self.close()
+            raise
 
     async def close(self) -> None:
         """Stop in good order: running code gets time to finish, then is handed over; nothing is lost."""
@@ -105,6 +118,7 @@ class Engine:
         if self._follow is not None:
             self._follow.cancel()
         await self.drain()
+        self._hub.close()
         await self._ports.store.close()
 
     async def drain(self) -> None:
@@ -130,7 +144,10 @@ class Engine:
     async def _take_up(self) -> None:
         while True:
             await self._ports.clock.sleep(self.settings.poll_seconds)
-            await self._executor.take_up()
+            try:
+                await self._executor.take_up()
+            except StoreError:
+                logger.exception("could not look for what other processes wrote; trying again")
 
     def graph(
         self, graph_id: str, *, state: type[Any] | None = None, closes_tool_calls: bool = True
@@ -258,9 +275,13 @@ class Engine:
             ThreadBusyError: the strategy is reject, and a run is in flight.
             GraphNotFoundError, AssistantNotFoundError: no such graph or assistant.
             NotJsonError: something that JSON cannot hold.
+            InvalidInputError: `after_seconds` is no time to wait.
             QueueFullError: too many runs in flight.
         """
         assistant, graph_id = self.graphs.resolve(assistant_id)
+        if not 0 <= after_seconds <= AFTER_SECONDS_MAX:
+            message = f"after_seconds: expected 0 to {AFTER_SECONDS_MAX}, got {after_seconds}"
+            raise InvalidInputError(message)
         run_id = run_id or self.new_run_id()
         limit = timeout_seconds or self.settings.run_timeout_seconds
         command = SubmitRun(
@@ -288,7 +309,9 @@ class Engine:
 
     async def join_run(self, thread_id: str, run_id: str) -> RunResult:
         """Wait until the run ends, and say how. Raises RunNotFoundError."""
-        return await self._streams.join(thread_id, run_id)
+        result = await self._streams.join(thread_id, run_id)
+        # Theirs to change: what stands in the cache is shared by all readers, and by the next decision.
+        return replace(result, values=copied_object(result.values))
 
     def follow_run(self, thread_id: str, run_id: str) -> Follower:
         """Return a follower of the run, to be entered before the run is submitted or attached to."""
@@ -318,12 +341,19 @@ class Engine:
 
     async def delete_run(self, thread_id: str, run_id: str) -> None:
         """Delete a run: one in flight is rolled back, an ended one is hidden and its work stays. Raises RunNotFoundError."""
-        row = await self._ports.store.get_run(thread_id, run_id)
-        if row is None or row.is_hidden:
-            raise RunNotFoundError(run_id=run_id, message="Run not found")
-        # It may end meanwhile; what is in flight is decided on the thread, so that both cases are right then.
-        command = DeleteRun(thread_id=thread_id, run_id=run_id, is_ended=True)
-        await self._executor.execute(thread_id, command)
+        while True:
+            row = await self._ports.store.get_run(thread_id, run_id)
+            if row is None or row.is_hidden:
+                raise RunNotFoundError(run_id=run_id, message="Run not found")
+            is_ended = row.ended_version is not None
+            command = DeleteRun(thread_id=thread_id, run_id=run_id, is_ended=is_ended)
+            try:
+                await self._executor.execute(thread_id, command)
+            except RunNotFoundError:
+                if is_ended:
+                    raise
+                continue  # It ended meanwhile; its row says how.
+            return
 
 
 def _object(value: Mapping[str, object] | None, where: str) -> JsonObject:

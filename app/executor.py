@@ -10,8 +10,6 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from weakref import WeakValueDictionary
 
-import orjson
-
 from ..domain.commands import Command
 from ..domain.decisions import decide
 from ..domain.errors import (
@@ -23,11 +21,12 @@ from ..domain.errors import (
 )
 from ..domain.events import RecordedEvent, RunAccepted, RunRolledBack, RunStarted
 from ..domain.ports import Append, Lease, StoredSnapshot
-from ..domain.snapshots import SNAPSHOT_SCHEMA, from_snapshot, to_snapshot
+from ..domain.snapshots import SNAPSHOT_SCHEMA
 from ..domain.thread import EMPTY_THREAD, Thread, evolve, fold
 from .cache import ThreadCache
 from .hub import Committed
 from .rows import hidden_runs, hides_all, run_rows, thread_row
+from .snapshot_codec import decode_snapshot, encode_snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
@@ -88,6 +87,7 @@ class Executor:
             threads_max=settings.cached_threads_max,
             size_max=settings.cached_events_max,
             is_held=lambda thread_id, thread: bool(thread.runs) or hub.has_listeners(thread_id),
+            on_drop=lambda thread_id: self._snapshots.pop(thread_id, None),
         )
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._snapshots: dict[str, int] = {}
@@ -165,9 +165,6 @@ class Executor:
             return None
         except RunIdTakenError:
             return Outcome((), thread, thread)  # A retry of a run that ended long ago.
-        except StoreUnavailableError:
-            self._cache.drop(thread_id)
-            raise
         return self._committed(append, recorded, thread, after)
 
     def _planned(
@@ -279,7 +276,7 @@ class Executor:
             self._snapshots[thread_id] = 0
             return EMPTY_THREAD
         self._snapshots[thread_id] = stored.version
-        return await asyncio.to_thread(lambda: from_snapshot(orjson.loads(stored.body)))
+        return await asyncio.to_thread(decode_snapshot, stored.body)
 
     async def _folded(self, events: Sequence[RecordedEvent], thread: Thread) -> Thread:
         if len(events) < EVENTS_AT_ONCE // 10:
@@ -298,7 +295,7 @@ class Executor:
 
     async def _snapshot(self, thread_id: str, thread: Thread) -> None:
         try:
-            body = await asyncio.to_thread(lambda: orjson.dumps(to_snapshot(thread)))
+            body = await asyncio.to_thread(encode_snapshot, thread)
             await self._store.write_snapshot(
                 StoredSnapshot(thread_id, thread.version, SNAPSHOT_SCHEMA, body)
             )

@@ -37,7 +37,12 @@ class Emitted:
     data: Json
 
 
-Notice: TypeAlias = Committed | Emitted
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """Nothing more will come: the engine was closed."""
+
+
+Notice: TypeAlias = Committed | Emitted | Closed
 Listener: TypeAlias = Callable[[Notice], None]
 
 
@@ -48,12 +53,18 @@ class Hub:
         self._everyone: list[Listener] = []
         self._by_thread: dict[str, list[Listener]] = {}
 
-    def publish(self, notice: Notice) -> None:
+    def publish(self, notice: Committed | Emitted) -> None:
         """Tell all listeners of the notice's thread."""
         for listener in self._everyone:
             listener(notice)
         for listener in tuple(self._by_thread.get(notice.thread_id, ())):
             listener(notice)
+
+    def close(self) -> None:
+        """Tell those who listen to one thread that nothing more will come."""
+        for listeners in tuple(self._by_thread.values()):
+            for listener in tuple(listeners):
+                listener(Closed())
 
     def has_listeners(self, thread_id: str) -> bool:
         """Say whether anybody listens to this thread in particular."""

@@ -16,7 +16,7 @@ from ..domain.shared_list import SharedList
 from ..domain.thread import evolve
 from .executor import EVENTS_AT_ONCE
 from .rows import in_flight_row
-from .search import ALL, find_threads
+from .search import ALL, ThreadFilter, find_threads
 from .views import RunResult, RunView, StateView, ThreadView, thread_view
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ..domain.thread import State, Thread
     from ..domain.values import Json, JsonObject
     from .executor import Executor, Outcome
-    from .search import ThreadFilter, ThreadOrder
+    from .search import ThreadOrder
 
 
 class Queries:
@@ -52,8 +52,8 @@ class Queries:
 
     async def list_threads(self, *, limit: int = 10, offset: int = 0) -> list[ThreadView]:
         """Return threads, newest `updated_at` first."""
-        rows = await self._store.list_threads(limit=limit, offset=offset)
-        return [await self.get_thread(row.thread_id) for row in rows]
+        views, _ = await self.search_threads(ThreadFilter(), limit=limit, offset=offset)
+        return views
 
     async def search_threads(
         self,
@@ -179,13 +179,7 @@ class Queries:
         return states
 
     def _view(self, thread_id: str, thread: Thread, state: State) -> StateView:
-        return StateView(
-            thread_id=thread_id,
-            values=read_values(state.channels, thread.items),
-            checkpoint=state.checkpoint,
-            state=state,
-            metadata=thread.metadata,
-        )
+        return StateView(thread_id, state, thread.items, thread.metadata)
 
     # ------------------------------------------------------------------ runs
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from typing import TYPE_CHECKING
 
 from ..domain.commands import FailRun, RecordResult, RecordStep
@@ -16,6 +17,8 @@ from ..domain.errors import RefusedError, StoreError
 from ..domain.events import RunError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..domain.commands import Command
     from ..domain.ports import Clock, Ids, Lease, StepWrite, Tasks
     from ..domain.values import Json
@@ -55,6 +58,7 @@ class Recorder:
         self._is_abandoned = False
         self._error: Exception | None = None
         self._given = self._settled = 0
+        self._held: deque[tuple[int, Callable[[], None]]] = deque()
         self._progress = asyncio.Event()
 
     async def step(self, write: StepWrite) -> None:
@@ -97,8 +101,19 @@ class Recorder:
         await self.flush()
         self._raise_error()
 
+    def emit(self, publish: Callable[[], None]) -> None:
+        """Call `publish` when all steps before it are durable: whoever follows the run sees both in the order they were given.
+
+        Raises as `step` does.
+        """
+        self._raise_error()
+        if self._settled == self._given:
+            publish()
+        else:
+            self._held.append((self._given, publish))
+
     async def flush(self) -> None:
-        """Return when what is queued now is durable, or known to be refused: a decision on the run must see its finished steps."""
+        """Return when what is queued now is durable, or refused: a decision on the run must see its finished steps."""
         wanted = self._given
         while self._settled < wanted and self._is_writing and self._error is None:
             await self._progress.wait()
@@ -157,28 +172,38 @@ class Recorder:
 
     async def _write_batch(self) -> None:
         """Append what waits. A store that is away for a while does not lose it."""
-        steps, self._queued, end = self._queued, [], self._end
+        # What was emitted between two steps is published between them, so they cannot share an append.
+        count = self._held[0][0] - self._settled if self._held else len(self._queued)
+        steps, self._queued = self._queued[:count], self._queued[count:]
+        end = None if self._queued or self._held else self._end
         commands = steps if end is None else [*steps, end]
         release = None if end is None else self._lease
         try:
             await self._executor.execute(self._lease.thread_id, *commands, release=release)
         except RefusedError as error:
-            self._error = error
+            self._fail(error)
         except StoreError as error:
             if self._is_abandoned:
-                self._error, self._end = error, None
+                self._fail(error)
+                self._end = None
                 return
             logger.exception("could not record run %s; trying again", self._lease.run_id)
             self._queued = [*steps, *self._queued]
             await self._clock.sleep(self._settings.poll_seconds)
         except Exception as error:
             logger.exception("run %s gave what cannot be written", self._lease.run_id)
-            self._error = error
+            self._fail(error)
         else:
             self._end = None if end is not None else self._end
             self._settled += len(steps)
+            while self._held and self._held[0][0] <= self._settled:
+                self._held.popleft()[1]()
             progress, self._progress = self._progress, asyncio.Event()
             progress.set()
+
+    def _fail(self, error: Exception) -> None:
+        self._error = error
+        self._held.clear()
 
 
 def described(error: BaseException) -> RunError:

@@ -7,7 +7,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from ..domain.errors import RunNotFoundError
+from ..domain.errors import RunNotFoundError, StoreUnavailableError
 from ..domain.events import (
     RecordedEvent,
     RunFailed,
@@ -19,7 +19,7 @@ from ..domain.events import (
     StepRecorded,
 )
 from ..domain.thread import Thread, evolve
-from .hub import Emitted
+from .hub import Closed, Emitted
 from .queries import ended_result
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ class Follower:
         self._wake = asyncio.Event()
         self._forget: Callable[[], None] | None = None
         self._version = 0
+        self._is_closed = False
 
     def __enter__(self) -> Follower:
         self._forget = self._hub.listen(self._on_notice, self._thread_id)
@@ -65,13 +66,19 @@ class Follower:
             self._forget()
 
     async def parts(self) -> AsyncIterator[RunPart]:
-        """Yield what was collected, and what comes, until the run's end."""
+        """Yield what was collected, and what comes, until the run's end.
+
+        Raises:
+            StoreUnavailableError: the engine was closed before the run's end.
+        """
         while True:
             while self._parts:
                 part = self._parts.popleft()
                 yield part
                 if not isinstance(part, RunEvent | Emitted):
                     return
+            if self._is_closed:
+                raise StoreUnavailableError("The engine was closed before the run's end")
             self._wake.clear()
             await self._wake.wait()
 
@@ -92,6 +99,10 @@ class Follower:
         self._wake.set()
 
     def _on_notice(self, notice: Notice) -> None:
+        if isinstance(notice, Closed):
+            self._is_closed = True
+            self._wake.set()
+            return
         if isinstance(notice, Emitted):
             if notice.run_id == self._run_id:
                 self._parts.append(notice)
@@ -148,7 +159,12 @@ class Streams:
         return await self._queries.result(row)
 
     async def join(self, thread_id: str, run_id: str) -> RunResult:
-        """Wait for the run's end, and say how it ended. Raises RunNotFoundError."""
+        """Wait for the run's end, and say how it ended.
+
+        Raises:
+            RunNotFoundError: no such run, or it is gone.
+            StoreUnavailableError: the engine was closed before the run's end.
+        """
         with self.follow(thread_id, run_id) as follower:
             result = await self.attach(thread_id, run_id)
             if result is not None:

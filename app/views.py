@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from ..domain.channels import copied_object, read_channel, read_values
+from ..domain.shared_list import SharedList
+from ..domain.stored_items import StoredItems
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from ..domain.channels import Channel, Items
     from ..domain.events import RunAccepted, RunError, Task
     from ..domain.ports import RunRow, ThreadStatus
     from ..domain.thread import Checkpoint, State, Thread
@@ -36,11 +43,31 @@ class StateView:
     """A state of a thread: the values, what stands open, and the checkpoint it came from (None: an empty thread)."""
 
     thread_id: str
-    values: JsonObject
-    checkpoint: Checkpoint | None
     state: State
+    items: Items
     metadata: JsonObject
     """The thread's metadata, as it stands now."""
+
+    @property
+    def checkpoint(self) -> Checkpoint | None:
+        """Where the state came from."""
+        return self.state.checkpoint
+
+    @property
+    def values(self) -> JsonObject:
+        """The values of all channels, as a copy."""
+        return copied_object(read_values(self.state.channels, self.items))
+
+    def values_to_encode(self) -> dict[str, Any]:
+        """Return the values for orjson: what was not parsed since it was stored stays the JSON text that it is."""
+        return {name: self._to_encode(channel) for name, channel in self.state.channels.items()}
+
+    def _to_encode(self, channel: Channel) -> Any:  # noqa: ANN401 - what orjson takes
+        items = self.items
+        if not isinstance(items, StoredItems) or not isinstance(channel, SharedList):
+            return read_channel(channel, items)
+        found = items.unread(channel)
+        return [orjson.Fragment(item) if isinstance(item, bytes) else item for item in found]
 
 
 @dataclass(frozen=True, slots=True)

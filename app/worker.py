@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from ..domain.commands import HandOverRun, StartRun
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from ..domain.ports import Clock, EventStore, Ids, Lease, TaskHandle, Tasks
     from ..domain.thread import Run, Thread
     from .attempts import Runners
-    from .executor import Executor, Outcome
+    from .executor import Executor
     from .hub import Hub, Notice
     from .settings import Settings
 
@@ -40,6 +39,11 @@ class _Place:
     fenced_until: float | None = None
     """Monotonic time at which the grace time of a fenced attempt is over."""
     holds_slot: bool = False
+    starting: TaskHandle | None = None
+    not_before: float = 0.0
+    """Monotonic time before which nothing is started: another process's code still runs, or the store is away."""
+    others_until: float | None = None
+    """Monotonic time at which the grace time of another process's fenced code is over."""
     timer: TaskHandle | None = None
     timer_at: float = field(default=float("inf"))
 
@@ -92,6 +96,9 @@ class Worker:
         self._ready.clear()
         if self._watch is not None:
             self._watch.cancel()
+        for place in tuple(self._places.values()):
+            if place.starting is not None:
+                await place.starting.wait()
         running = [place.attempt for place in self._places.values() if place.attempt]
         await self._wait_for(running, self._settings.shutdown_seconds)
         for attempt in running:
@@ -145,49 +152,74 @@ class Worker:
     async def recover(self) -> None:
         """Take up every run in flight that nobody executes: pending ones, and those of processes that died."""
         rows = await self._store.list_runs_in_flight()
-        if not rows:
-            return
-        alive = {
-            (held.lease.run_id, held.lease.attempt)
-            for held in await self._store.list_leases()
-            if held.is_alive and (held.lease.holder != self._holder or self._has(held.lease))
-        }
-        for thread_id in dict.fromkeys(row.thread_id for row in rows):
-            thread = await self._executor.load(thread_id)
+        ids = dict.fromkeys(row.thread_id for row in rows)
+        threads = {thread_id: await self._executor.load(thread_id) for thread_id in ids}
+        # Asked last: a lease is granted together with its RunStarted, so that of a run that is seen running is there.
+        alive, dead = await self._leases()
+        for thread_id, thread in threads.items():
             active = thread.runs.get(thread.active or "")
             if active is not None and active.status == "running":
-                if (active.run_id, active.attempt) not in alive:
-                    self._lost[thread_id] = (active.run_id, active.attempt)
-            self._consider(thread_id, thread)
+                current = (active.run_id, active.attempt)
+                if current not in alive:
+                    self._lost[thread_id] = current
+            self._consider(thread_id, self._executor.cached(thread_id) or thread)
+        for lease in dead:
+            await self._executor.release(lease)
+
+    async def _leases(self) -> tuple[set[tuple[str, int]], list[Lease]]:
+        """Return the attempts whose processes live, and the leases of those whose processes do not."""
+        alive: set[tuple[str, int]] = set()
+        dead: list[Lease] = []
+        for held in await self._store.list_leases():
+            lease = held.lease
+            if held.is_alive and (lease.holder != self._holder or self._has(lease)):
+                alive.add((lease.run_id, lease.attempt))
+            else:
+                dead.append(lease)
+        return alive, dead
 
     def _has(self, lease: Lease) -> bool:
         place = self._places.get(lease.thread_id)
         return place is not None and (place.holds_slot or place.attempt is not None)
 
     async def _watch_leases(self) -> None:
-        """Look now and then for runs of other processes that died, or that nobody was told of."""
+        """Look for runs of processes that died, soon after; now and then also for runs that nobody was told of."""
+        everything_at = self._clock.monotonic() + self._settings.lease_seconds / 2
         while True:
-            await self._clock.sleep(self._settings.lease_seconds / 2)
+            await self._clock.sleep(min(self._settings.poll_seconds, self._settings.lease_seconds / 2))
             try:
-                await self.recover()
+                _, dead = await self._leases()
+                if dead or self._clock.monotonic() >= everything_at:
+                    await self.recover()
+                    everything_at = self._clock.monotonic() + self._settings.lease_seconds / 2
             except StoreError:
                 logger.exception("could not look for lost runs; trying again")
 
     # ------------------------------------------------------------------ reacting
 
     def _on_notice(self, notice: Notice) -> None:
-        if not isinstance(notice, Committed):
-            return
-        place = self._places.get(notice.thread_id)
-        if place is not None and place.attempt is not None and place.fenced_until is None:
-            attempt = place.attempt
-            if not attempt.is_active_in(notice.thread) and not attempt.is_code_done:
-                place.fenced_until = self._clock.monotonic() + self._settings.grace_seconds
+        if isinstance(notice, Committed):
+            self._react(notice.thread_id, notice.thread)
+
+    def _react(self, thread_id: str, thread: Thread) -> None:
+        """Stop the code that runs here if the log has fenced it; start what may start."""
+        place = self._places.get(thread_id)
+        attempt = place.attempt if place is not None else None
+        if place is not None and attempt is not None and place.fenced_until is None:
+            if not attempt.is_active_in(thread) and not attempt.is_code_done:
+                grace = self._settings.grace_seconds
+                place.fenced_until = self._clock.monotonic() + grace
                 attempt.cancel()
-        self._consider(notice.thread_id, notice.thread)
+                self._consider_in(
+                    thread_id, grace
+                )  # Its slot is given back then, also if nothing waits for the thread.
+        self._consider(thread_id, thread)
 
     def _consider(self, thread_id: str, thread: Thread) -> None:
         """Make the thread ready if a run of it may start now; else see to it that it is considered again in time."""
+        place = self._places.get(thread_id)
+        if place is not None:
+            self._give_up(place)
         lost = self._lost.get(thread_id)
         if lost is not None and not _is_lost(thread, lost):
             del self._lost[thread_id]
@@ -196,7 +228,7 @@ class Worker:
         if not self._is_open or (run is None and lost is None):
             self._ready.pop(thread_id, None)
             return
-        wait = self._seconds_to_wait(thread_id, run)
+        wait = self._seconds_to_wait(thread_id, thread, run)
         if wait is None:
             return
         if wait > 0:
@@ -205,18 +237,27 @@ class Worker:
         self._ready[thread_id] = None
         self._dispatch()
 
-    def _seconds_to_wait(self, thread_id: str, run: Run | None) -> float | None:
+    def _give_up(self, place: _Place) -> None:
+        """Leave fenced code that has outlived its grace time to itself: it holds no slot, and nothing waits for it."""
+        if place.fenced_until is not None and self._clock.monotonic() >= place.fenced_until:
+            place.attempt, place.fenced_until = None, None
+            self._give_back(place)
+
+    def _seconds_to_wait(self, thread_id: str, thread: Thread, run: Run | None) -> float | None:
         """Return how long the thread's next run must wait; None: until code that runs here has stopped by itself."""
         place = self._places.get(thread_id)
-        if place is not None and place.attempt is not None and not place.attempt.is_code_done:
-            if place.fenced_until is None:
-                return None
-            left = place.fenced_until - self._clock.monotonic()
-            if left > 0:
-                return left
+        left = 0.0
+        if place is not None:
+            left = place.not_before - self._clock.monotonic()
+            if place.attempt is not None and not place.attempt.is_code_done:
+                if place.fenced_until is None:
+                    return None
+                left = max(left, place.fenced_until - self._clock.monotonic())
         if run is None:
-            return 0
-        return (run.due_at - self._clock.now()).total_seconds()
+            return left
+        # A clock that was set back, or another machine's that is ahead, holds nothing up.
+        now = max(self._clock.now(), thread.updated_at)
+        return max(left, (run.due_at - now).total_seconds())
 
     def _consider_in(self, thread_id: str, seconds: float) -> None:
         at = self._clock.monotonic() + seconds
@@ -233,10 +274,11 @@ class Worker:
         place = self._places.get(thread_id)
         if place is not None:
             place.timer, place.timer_at = None, float("inf")
-        await self._reconsider(thread_id)
-
-    async def _reconsider(self, thread_id: str) -> None:
-        self._consider(thread_id, await self._executor.load(thread_id))
+        try:
+            self._consider(thread_id, await self._executor.load(thread_id))
+        except StoreError:
+            logger.exception("could not read thread %s; trying again", thread_id)
+            self._consider_in(thread_id, self._settings.poll_seconds)
         self._tidy(thread_id)
 
     # ------------------------------------------------------------------ starting
@@ -253,43 +295,48 @@ class Worker:
             place.holds_slot = True
             place.attempt, place.fenced_until = None, None
             self._slots_free -= 1
-            self._tasks.start(self._start(thread_id, place), f"start {thread_id}")
+            place.starting = self._tasks.start(self._start(thread_id, place), f"start {thread_id}")
 
     async def _start(self, thread_id: str, place: _Place) -> None:
-        outcome: Outcome | None = None
+        attempt: Attempt | None = None
         try:
-            wait = await self._seconds_for_others(thread_id)
-            if wait > 0:
-                self._consider_in(thread_id, wait)
-            else:
-                lost = self._lost.pop(thread_id, None)
-                outcome = await self._executor.execute(
-                    thread_id, lambda thread, now: self._command(thread_id, thread, now, lost),
-                    actor=f"worker:{self._holder}", holder=self._holder,
-                )  # fmt: skip
+            attempt = await self._begin(thread_id, place)
         except RefusedError:
             pass  # Another process was first, or the run is gone; whatever stands now is considered below.
-        except StoreError:
+        except Exception:
             logger.exception("could not start a run of thread %s; trying again", thread_id)
-            self._consider_in(thread_id, self._settings.poll_seconds)
-        run = None if outcome is None else outcome.thread.runs.get(outcome.thread.active or "")
-        if outcome is None or run is None or run.status != "running" or not outcome.events:
+            place.not_before = self._clock.monotonic() + self._settings.poll_seconds
+        place.starting = None
+        if attempt is None:
             self._give_back(place)
-            self._tidy(thread_id)
-            thread = self._executor.cached(thread_id)
-            if thread is not None and outcome is not None:
-                self._consider(thread_id, thread)
-            return
-        attempt = Attempt(
+        else:
+            place.attempt = attempt
+            attempt.start(lambda: self._stopped(place, attempt))
+        thread = self._executor.cached(thread_id)
+        if thread is not None:  # What was committed meanwhile found no code here.
+            self._react(thread_id, thread)
+        self._tidy(thread_id)
+
+    async def _begin(self, thread_id: str, place: _Place) -> Attempt | None:
+        """Record the start of what may start; None if it must wait, or if it came to an end instead."""
+        wait = await self._seconds_for_others(thread_id, place)
+        if wait > 0:
+            place.not_before = self._clock.monotonic() + wait
+            return None
+        place.others_until = None
+        lost = self._lost.pop(thread_id, None)
+        outcome = await self._executor.execute(
+            thread_id, lambda thread, now: self._command(thread_id, thread, now, lost),
+            actor=f"worker:{self._holder}", holder=self._holder,
+        )  # fmt: skip
+        run = outcome.thread.runs.get(outcome.thread.active or "")
+        if run is None or run.status != "running" or not outcome.events:
+            return None
+        return Attempt(
             thread_id, outcome.thread, run, self._holder,
             executor=self._executor, hub=self._hub, runners=self._runners, settings=self._settings,
             clock=self._clock, ids=self._ids, tasks=self._tasks,
         )  # fmt: skip
-        place.attempt = attempt
-        attempt.start(lambda: self._stopped(place, attempt))
-        newest = self._executor.cached(thread_id)
-        if newest is not None and not attempt.is_active_in(newest):  # Fenced before it was here.
-            self._on_notice(Committed(thread_id, (), newest, newest))
 
     def _command(
         self, thread_id: str, thread: Thread, now: datetime, lost: tuple[str, int] | None
@@ -307,7 +354,7 @@ class Worker:
             attempts_max=self._settings.attempts_max,
         )
 
-    async def _seconds_for_others(self, thread_id: str) -> float:
+    async def _seconds_for_others(self, thread_id: str, place: _Place) -> float:
         """Return how long to wait for another process whose code still runs on the thread, though it is fenced."""
         thread = self._executor.cached(thread_id) or await self._executor.load(thread_id)
         if thread.holder in ("", self._holder):
@@ -315,9 +362,10 @@ class Worker:
         held = await self._store.list_leases(thread_id)
         if not any(lease.is_alive and lease.lease.holder != self._holder for lease in held):
             return 0
-        over_at = thread.updated_at + timedelta(seconds=self._settings.grace_seconds)
-        left = (over_at - self._clock.now()).total_seconds()
-        return min(left, self._settings.poll_seconds / 5)
+        now = self._clock.monotonic()
+        if place.others_until is None:
+            place.others_until = now + self._settings.grace_seconds
+        return min(place.others_until - now, self._settings.poll_seconds / 5)
 
     # ------------------------------------------------------------------ stopping
 

@@ -74,8 +74,11 @@ def decode_object(encoded: Mapping[str, Encoded]) -> dict[str, Channel]:
 
 
 def numbers_in(ranges: Sequence[Range]) -> list[int]:
-    """Return the item numbers that the ranges stand for."""
-    return [number for start, stop in ranges for number in range(start, stop)]
+    """Return the numbers that the ranges stand for, in order."""
+    numbers: list[int] = []
+    for start, stop in ranges:
+        numbers.extend(range(start, stop))
+    return numbers
 
 
 def ranges_of(numbers: Sequence[int]) -> tuple[Range, ...]:

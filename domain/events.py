@@ -146,6 +146,7 @@ class ThreadCopied(ItemsEvent):
     tasks: tuple[Task, ...] = ()
     error: RunError | None = None
     has_values: bool = False
+    is_erased: bool = False
 
 
 class ThreadPatched(Event):
@@ -285,6 +286,7 @@ class StateUpdated(ItemsEvent):
     next: tuple[str, ...] = ()
     update: Mapping[str, Encoded] | None = None
     deltas: Mapping[str, Delta] = Field(default_factory=dict)
+    is_erased: bool = False
 
 
 ThreadEvent: TypeAlias = Annotated[

@@ -195,7 +195,7 @@ def upsert(old: Sequence[Json], update: Sequence[Json]) -> list[Json] | None:
 
 def _only_appends(old: Sequence[Json], messages: Sequence[JsonObject]) -> bool:
     """Say whether all messages are new, by one pass over the old ids that runs in C: threads are long."""
-    identities = {message["id"] for message in messages if message["type"] != "remove"}
+    identities = {cast("str", message["id"]) for message in messages if message["type"] != "remove"}
     if len(identities) < len(messages):  # A removal, or an id twice.
         return False
     try:

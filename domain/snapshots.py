@@ -7,6 +7,7 @@ refers to any more (those of rolled-back runs) are left out; their numbers stay 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
@@ -15,12 +16,16 @@ from pydantic import TypeAdapter
 from .channels import Channel, Channels, ItemNumber, decode_object, ranges_of
 from .events import Encoded, RunAccepted, RunError, SetItem, SetList, SetValue, Task
 from .shared_list import SharedList
+from .stored_items import StoredItems
 from .thread import EPOCH, Checkpoint, EndedRun, Run, State, Thread
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from .values import Json
+
+PARENTS_MAX = 9
+"""States before the newest one that a snapshot holds, so that the newest history needs no fold of the log."""
 
 SNAPSHOT_SCHEMA = 1
 """Rises with each change of the form; a snapshot of another schema is ignored, the log folded."""
@@ -40,6 +45,7 @@ def to_snapshot(thread: Thread) -> dict[str, Any]:
         "items_count": len(thread.items),
         "items": _segments(thread),
         "state": _state(thread.state),
+        "parents": [_state(state) for state in _parents(thread.state)],
         "base": None if thread.base is None else _state(thread.base),
         "active": thread.active,
         "holder": thread.holder,
@@ -56,11 +62,12 @@ def to_snapshot(thread: Thread) -> dict[str, Any]:
 
 
 def from_snapshot(body: Mapping[str, Any]) -> Thread:
-    """Return the thread that `to_snapshot` was given."""
+    """Return the thread that `to_snapshot` was given. Items may also be `bytes`, JSON text that is parsed when it is needed."""
     items: list[Json] = [None] * body["items_count"]
     for first, values in body["items"]:
         items[first : first + len(values)] = values
     last = body["last_run"]
+    state = _chained([_state_from(entry) for entry in (body["state"], *body["parents"])])
     return Thread(
         version=body["version"],
         is_present=body["is_present"],
@@ -68,9 +75,9 @@ def from_snapshot(body: Mapping[str, Any]) -> Thread:
         updated_at=_time(body["updated_at"]),
         state_updated_at=_time(body["state_updated_at"]),
         metadata=body["metadata"],
-        items=SharedList(items),
-        state=_state_from(body["state"]),
-        base=None if body["base"] is None else _state_from(body["base"]),
+        items=StoredItems(items),
+        state=state,
+        base=None if body["base"] is None else _base(_state_from(body["base"]), state),
         active=body["active"],
         holder=body["holder"],
         runs={run["run_id"]: _run_from(run) for run in body["runs"]},
@@ -89,8 +96,36 @@ def _time(micros: int) -> datetime:
     return EPOCH.astimezone(UTC) + timedelta(microseconds=micros)
 
 
+def _parents(state: State) -> list[State]:
+    """Return the states before this one that a snapshot holds."""
+    found: list[State] = []
+    parent = state.parent
+    while parent is not None and len(found) < PARENTS_MAX:
+        found.append(parent)
+        parent = parent.parent
+    return found
+
+
+def _chained(states: list[State]) -> State:
+    """Link the states, newest first, each with the one behind it; return the newest."""
+    newest = states[-1]
+    for depth, state in enumerate(reversed(states[:-1]), 1):
+        newest = replace(state, parent=newest, depth=depth)
+    return newest
+
+
+def _base(base: State, state: State) -> State:
+    """Give the base the parents that it has among those of the state."""
+    link: State | None = state
+    while link is not None and link.checkpoint != base.checkpoint:
+        link = link.parent
+    return base if link is None else replace(base, parent=link.parent, depth=link.depth)
+
+
 def _segments(thread: Thread) -> list[tuple[int, list[Json]]]:
     numbers = set(_referred(thread.state.channels))
+    for state in _parents(thread.state):
+        numbers.update(_referred(state.channels))
     if thread.base is not None:
         numbers.update(_referred(thread.base.channels))
     for run in thread.runs.values():

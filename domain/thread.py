@@ -308,6 +308,8 @@ def _updated(thread: Thread, event: StateUpdated, recorded: RecordedEvent) -> Th
         parent_id=old.checkpoint_id,
     )
     state = old.followed_by(checkpoint, apply(old.channels, event.deltas), event.next)
+    if event.is_erased:
+        state = replace(state, is_erased=True)
     return replace(thread, state=state, state_updated_at=recorded.recorded_at)
 
 
@@ -364,6 +366,7 @@ def _copied(event: ThreadCopied, recorded: RecordedEvent) -> Thread:
         next=event.next,
         tasks=event.tasks,
         error=event.error,  # It may stand without a checkpoint: the run failed before its first step.
+        is_erased=event.is_erased,
     )
     return Thread(
         is_present=True, created_at=at, state_updated_at=at, metadata=event.metadata, state=state

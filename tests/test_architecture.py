@@ -16,7 +16,19 @@ ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("domain", "infrastructure", "app")
 LINES_MAX = 400
 
-PUBLIC = ["__version__"]
+PUBLIC = [
+    "Custom",
+    "Engine",
+    "MessageChunk",
+    "ReadOnlyState",
+    "RunHandle",
+    "Settings",
+    "Update",
+    "__version__",
+    "append",
+    "get_client",
+    "messages",
+]
 """The API. A name is added here and in `__all__` together; taking one away needs a deprecation."""
 
 DOMAIN_IMPORTS = {

@@ -154,7 +154,7 @@ class Frames:
     def _checkpoint(self, thread: Thread) -> JsonObject:
         state = thread.state
         view = state_object(
-            StateView(self._thread_id, thread.values(), state.checkpoint, state, thread.metadata)
+            StateView(self._thread_id, state, thread.items, thread.metadata)
         )
         return {
             "config": _config(view["checkpoint"]),

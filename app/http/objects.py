@@ -85,7 +85,7 @@ def state_object(view: StateView) -> dict[str, Any]:
     checkpoint, state = view.checkpoint, view.state
     tasks = task_objects(state)
     content: dict[str, Any] = {
-        "values": view.values,
+        "values": view.values_to_encode(),
         "next": list(state.next),
         "tasks": tasks,
         "metadata": None,

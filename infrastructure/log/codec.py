@@ -32,8 +32,11 @@ LogRow: TypeAlias = tuple[int, str, int, str, bytes]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_REQUIRED = object()
-_defaults: dict[type[Fact], dict[str, object]] = {}
+
+_Shape: TypeAlias = tuple[tuple[str, ...], tuple[tuple[str, object], ...]]
+"""Of a kind of fact: the fields that are always stored, and the others with their defaults."""
+
+_shapes: dict[type[Fact], _Shape] = {}
 
 
 def to_microseconds(moment: datetime) -> int:
@@ -46,24 +49,28 @@ def from_microseconds(microseconds: int) -> datetime:
     return _EPOCH + timedelta(microseconds=microseconds)
 
 
-def _defaults_of(kind: type[Fact]) -> dict[str, object]:
-    """Return what each field holds when it is left out."""
-    defaults: dict[str, object] = {}
-    for name, field in kind.model_fields.items():
-        default = field.get_default(call_default_factory=True, validated_data={})
-        defaults[name] = _REQUIRED if default is PydanticUndefined else default
-    _defaults[kind] = defaults
-    return defaults
+def _shape_of(kind: type[Fact]) -> _Shape:
+    defaults = {
+        name: field.get_default(call_default_factory=True, validated_data={})
+        for name, field in kind.model_fields.items()
+        if name != "type"
+    }
+    required = (name for name, default in defaults.items() if default is PydanticUndefined)
+    optional = (item for item in defaults.items() if item[1] is not PydanticUndefined)
+    shape = _shapes[kind] = tuple(required), tuple(optional)
+    return shape
 
 
 def _fields(fact: Fact) -> dict[str, object]:
     kind = type(fact)
-    defaults = _defaults.get(kind) or _defaults_of(kind)
-    return {
-        name: value
-        for name, value in fact.__dict__.items()
-        if value is not (default := defaults[name]) and value != default
-    }
+    required, optional = _shapes.get(kind) or _shape_of(kind)
+    values = fact.__dict__
+    fields = {name: values[name] for name in required}
+    for name, default in optional:
+        value = values[name]
+        if value is not default and value != default:
+            fields[name] = value
+    return fields
 
 
 def _plain(value: object) -> object:

@@ -59,9 +59,11 @@ def without_payload(event: ThreadEvent) -> ThreadEvent:
             return _without(event, metadata={})
         case ThreadCopied(error=error, tasks=tasks):
             reason = error and error.model_copy(update={"message": ""})
-            return _without(event, metadata={}, channels={}, error=reason, tasks=_bare(tasks))
+            return _without(
+                event, metadata={}, channels={}, error=reason, tasks=_bare(tasks), is_erased=True
+            )
         case StateUpdated():
-            return _without(event, update=None, deltas={})
+            return _without(event, update=None, deltas={}, is_erased=True)
         case RunFailed(error=error, tasks=tasks):
             reason = error.model_copy(update={"message": ""})
             return _without(event, error=reason, tasks=_bare(tasks))

@@ -50,8 +50,12 @@ class ProcessHolding:
         """Take the lock before the row says that this process lives; clear away dead ones' traces."""
         if self._locks is not None:
             self._locks.hold(self.holder)
-        self._keeper.start()
-        self._clear()
+        try:
+            self._keeper.start()
+            self._clear()
+        except BaseException:
+            self.stop()
+            raise
 
     def _clear(self) -> None:
         for holder, expires_at in self._log.list_holders():
@@ -65,9 +69,11 @@ class ProcessHolding:
     def stop(self) -> None:
         """Take back the row, then the lock."""
         self._keeper.stop()
-        self._log.call(self._log.tasks.remove_holder(self.holder))
-        if self._locks is not None:
-            self._locks.release()
+        try:
+            self._log.call(self._log.tasks.remove_holder(self.holder))
+        finally:
+            if self._locks is not None:
+                self._locks.release()
 
     def is_alive(self, holder: str, expires_at: int | None) -> bool:
         """Return whether the holder may still write."""

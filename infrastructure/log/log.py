@@ -79,6 +79,10 @@ class Log(Protocol):
         """Have work done, and return its outcome."""
         ...
 
+    def scrub(self) -> None:
+        """See to it that what was erased is not left in the log's files either."""
+        ...
+
     def listen(self, listener: Callable[[], None]) -> None:
         """Call this, in any thread, after each commit of this process that added events."""
         ...

@@ -51,6 +51,10 @@ class Database(Protocol):
         """Return all rows of a query at once, or raise; from one thread only."""
         ...
 
+    def scrub(self) -> None:
+        """Clear older copies of overwritten rows from the database's files."""
+        ...
+
     def connect_writer(self) -> Session:
         """Return a session for the writer."""
         ...
@@ -104,6 +108,10 @@ class SQLLog:
     def call(self, work: Write | Task) -> object:
         """Have work done, and return its outcome."""
         return self.writer.call(work)
+
+    def scrub(self) -> None:
+        """See to it that what was erased is not left in the database's files either."""
+        self.database.scrub()
 
     def listen(self, listener: Callable[[], None]) -> None:
         """Call this after each commit that added events."""

@@ -1,4 +1,4 @@
-"""A log in an SQLite file: connections, the writer's session, and the factory of its recorders.
+"""A log in an SQLite file: its connections and the writer's session. No statements here.
 
 WAL, so that readers never wait for the writer; `BEGIN IMMEDIATE`, so that a transaction that has read
 can also write; the driver in autocommit mode, so that no transaction begins behind our back.
@@ -109,7 +109,7 @@ class SQLiteDatabase:
         self.path = path
         self._settings = settings
         self._engine: Engine = create_engine(
-            f"sqlite+pysqlite:///{path}",
+            "sqlite+pysqlite://",
             creator=self._connect,
             poolclass=QueuePool,
             pool_size=settings.readers_max,
@@ -201,7 +201,22 @@ class SQLiteDatabase:
     def connect_writer(self) -> SQLiteSession:
         """Return a session on a connection of its own."""
         with LIBRARY_ERRORS:
-            return SQLiteSession(self._connect(), self.statements)
+            connection = self._connect()
+            # Bytes that a row gives up are overwritten: an erasure has to take them off the disk.
+            connection.execute("PRAGMA secure_delete = ON")
+            return SQLiteSession(connection, self.statements)
+
+    def scrub(self) -> None:
+        """Write the log of changes back and cut it off: it holds rows as they were before.
+
+        A reader that stands in the way for long puts this off to the next time.
+        """
+        with LIBRARY_ERRORS:
+            connection = self._connect()
+            try:
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            finally:
+                connection.close()
 
     def peek(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
         """Return all rows of a query, on a connection that never waits for a lock."""

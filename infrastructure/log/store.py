@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import TYPE_CHECKING, ParamSpec, TypeVar, cast
 
 from eventsourcing.persistence import PersistenceError
@@ -91,8 +92,10 @@ class LogStore:
                 self._readers.shutdown()
 
     def _close(self) -> None:
-        self._holding.stop()
-        self._log.close()
+        try:
+            self._holding.stop()
+        finally:
+            self._log.close()
 
     async def _read(self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """Call a function of the log off the event loop, if it may have to wait."""
@@ -270,8 +273,9 @@ class LogStore:
         return await self._read(self._held_leases, thread_id)
 
     def _held_leases(self, thread_id: str | None) -> tuple[HeldLease, ...]:
+        is_alive = cache(self._holding.is_alive)
         return tuple(
-            HeldLease(lease, self._holding.is_alive(lease.holder, expires_at))
+            HeldLease(lease, is_alive(lease.holder, expires_at))
             for lease, expires_at in self._log.list_leases(thread_id)
         )
 
@@ -287,6 +291,8 @@ class LogStore:
             rewritten, next_version = await self._read(next_chunk, self._log, self._codec, erasure)
             await self._do(self._log.tasks.erase(erasure_id, rewritten, next_version))
             count += len(rewritten)
+        if count:
+            await self._read(self._log.scrub)
         return count
 
 

@@ -11,6 +11,7 @@ import logging
 from collections import defaultdict
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from queue import Empty, SimpleQueue
 from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
@@ -30,9 +31,6 @@ Waiter: TypeAlias = "asyncio.Future[Any] | Future[Any]"
 
 CRASH_POINTS = ("before_commit", "after_commit", "before_ack")
 """Where `crash_point` is called, for tests that kill the process there."""
-
-REOPEN_SECONDS_MAX = 30.0
-"""How long the writer tries to find out what became of a commit that failed."""
 
 
 class Session(Protocol):
@@ -112,6 +110,8 @@ class GroupWriter:
         self._lock = Lock()
         self._writing = Lock()
         self._closing = Event()
+        self._has_group = False
+        self._has_news = False
         self._session: Session | None = None
         self._thread = Thread(target=self._run, name="threadfold-writer", daemon=True)
 
@@ -139,16 +139,15 @@ class GroupWriter:
         If nothing else is being written, the calling thread does it itself: to hand it over and to be
         woken takes as long as half a commit.
         """
-        waiter: Future[Any] = Future()
-        job = Job(work, waiter)
-        if self._queue.empty() and self._writing.acquire(blocking=False):
+        is_idle = self._queue.empty() and not self._has_group
+        if is_idle and self._writing.acquire(blocking=False):
             try:
                 if not self._closing.is_set():
-                    self._finish([job])
-                    return waiter.result()
+                    return _result(self._finish([work], lambda _: None)[0])
             finally:
                 self._writing.release()
-        self.submit(job)
+        waiter: Future[object] = Future()
+        self.submit(Job(work, waiter))
         return waiter.result()
 
     def close(self) -> None:
@@ -166,16 +165,30 @@ class GroupWriter:
         while is_open:
             group, is_open = self._next_group()
             if group:
+                # Or callers that write by themselves could get in first, again and again.
+                self._has_group = True
+                waiters = [job.waiter for job in group]
                 with self._writing:
-                    self._finish(group)
-        if self._session is not None:
-            self._session.close()
+                    self._has_group = False
+                    self._finish([job.work for job in group], partial(_answer_all, waiters))
+        self._disconnect()
 
-    def _finish(self, group: Sequence[Job]) -> None:
-        """Write a group, and tell its waiters."""
-        outcomes = self._outcomes(group)
-        self._crash_point("before_ack")
-        _answer_all(group, outcomes)
+    def _finish(
+        self, works: Sequence[Write | Task], answer_all: Callable[[Sequence[Any]], object]
+    ) -> Sequence[Any]:
+        """Write a group; whatever happens, there is an answer for each of its works."""
+        try:
+            outcomes = self._outcomes(works)
+            self._crash_point("before_ack")
+        except Exception as error:
+            logger.exception("A group of writes broke off")
+            outcomes = [error] * len(works)
+            self._disconnect()
+        answer_all(outcomes)
+        if self._has_news:
+            self._has_news = False
+            self._on_commit()
+        return outcomes
 
     def _next_group(self) -> tuple[list[Job], bool]:
         """Wait for work, then take all that is there up to the bound; False after the last."""
@@ -191,43 +204,38 @@ class GroupWriter:
                 return group, True
         return group, False
 
-    def _outcomes(self, group: Sequence[Job]) -> list[Any]:
-        """Write a group; return each job's result or error."""
+    def _outcomes(self, works: Sequence[Write | Task]) -> list[Any]:
+        """Write a group; return each work's result or error."""
         try:
             session = self._session = self._session or self._connect()
             session.begin()
         except PersistenceError as error:
             self._disconnect()
-            return [error] * len(group)
+            return [error] * len(works)
         try:
-            plan, outcomes = self._perform(session, group)
-        except Exception as error:  # noqa: BLE001 - whatever it is, only one of the jobs has it
-            return self._after_error(session, group, error)
+            plan, outcomes = self._perform(session, works)
+        except Exception as error:  # noqa: BLE001 - whatever it is, only one of the works has it
+            return self._after_error(session, works, error)
         return self._commit(session, plan, outcomes)
 
-    def _perform(self, session: Session, group: Sequence[Job]) -> tuple[Plan, list[Any]]:
+    def _perform(self, session: Session, works: Sequence[Write | Task]) -> tuple[Plan, list[Any]]:
         """Do all work of the group in the transaction that is open: appends first, then tasks."""
-        writes = [job.work for job in group if isinstance(job.work, Write)]
-        plan = Planner(session.ledger).plan(writes)
+        plan = Planner(session.ledger).plan([work for work in works if isinstance(work, Write)])
         session.write(plan)
         planned = iter(plan.outcomes)
-        outcomes: list[Any] = [
-            next(planned) if isinstance(job.work, Write) else job.work for job in group
-        ]
-        for at, job in enumerate(group):
-            if not isinstance(job.work, Write):
-                outcomes[at] = job.work(session)
-        return plan, outcomes
+        return plan, [next(planned) if isinstance(work, Write) else work(session) for work in works]
 
-    def _after_error(self, session: Session, group: Sequence[Job], error: Exception) -> list[Any]:
-        """Undo all, then do each job in a transaction of its own, so that only the bad one fails."""
+    def _after_error(
+        self, session: Session, works: Sequence[Write | Task], error: Exception
+    ) -> list[Any]:
+        """Undo all, then do each work in a transaction of its own, so that only a bad one fails."""
         try:
             session.rollback()
         except PersistenceError:
             self._disconnect()
-        if len(group) == 1:
+        if len(works) == 1:
             return [error]
-        return [outcome for job in group for outcome in self._outcomes([job])]
+        return [outcome for work in works for outcome in self._outcomes([work])]
 
     def _commit(self, session: Session, plan: Plan, outcomes: list[Any]) -> list[Any]:
         try:
@@ -239,28 +247,25 @@ class GroupWriter:
             if not self._stands(plan, error):
                 lost = OperationalError(f"The commit failed: {error}")
                 return [outcome if isinstance(outcome, Exception) else lost for outcome in outcomes]
-        if plan.events:
-            self._on_commit()
+        self._has_news = self._has_news or bool(plan.events)
         return outcomes
 
     def _stands(self, plan: Plan, error: Exception) -> bool:
         """Return whether a commit that failed took effect, as a new connection sees the log.
 
-        The group was one transaction, so its events tell for all of it. Raises nothing: without an
-        answer in time, the commit counts as lost, and the log line says so.
+        The group was one transaction, so its events tell for all of it. As long as the database does
+        not answer, neither does this: a wrong answer is worse than a late one. Only closing ends it.
         """
         pause_seconds = 0.01
-        waited_seconds = 0.0
         while True:
             self._disconnect()
             try:
                 session = self._session = self._connect()
                 return session.holds(plan)
             except PersistenceError:
-                if waited_seconds >= REOPEN_SECONDS_MAX or self._closing.wait(pause_seconds):
+                if self._closing.wait(pause_seconds):
                     logger.exception("Whether the commit stands is not known: %s", error)
                     return False
-                waited_seconds += pause_seconds
                 pause_seconds = min(pause_seconds * 2, 1.0)
 
     def _disconnect(self) -> None:
@@ -269,14 +274,20 @@ class GroupWriter:
             self._session = None
 
 
-def _answer_all(group: Sequence[Job], outcomes: Sequence[Any]) -> None:
+def _result(outcome: object) -> object:
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
+
+
+def _answer_all(waiters: Sequence[Waiter], outcomes: Sequence[Any]) -> None:
     """Tell the waiters of a group; each event loop is woken once."""
     by_loop: defaultdict[asyncio.AbstractEventLoop, list[tuple[Waiter, Any]]] = defaultdict(list)
-    for job, outcome in zip(group, outcomes, strict=True):
-        if isinstance(job.waiter, asyncio.Future):
-            by_loop[job.waiter.get_loop()].append((job.waiter, outcome))
+    for waiter, outcome in zip(waiters, outcomes, strict=True):
+        if isinstance(waiter, asyncio.Future):
+            by_loop[waiter.get_loop()].append((waiter, outcome))
         else:
-            answer(job.waiter, outcome)
+            answer(waiter, outcome)
     for loop, answers in by_loop.items():
         try:
             loop.call_soon_threadsafe(_answer_in_loop, answers)

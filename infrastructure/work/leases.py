@@ -67,7 +67,7 @@ class FileLocks:
         self._folder.mkdir(exist_ok=True)
         path = self._path = self._folder / f"{holder}.lock"
         while True:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
             if fcntl is not None:
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
             # Between the two calls another process may have taken the file for a dead one's.
@@ -86,7 +86,8 @@ class FileLocks:
     def release(self) -> None:
         """Give the lock back."""
         if self._descriptor is not None and self._path is not None:
-            self._path.unlink(missing_ok=True)
+            with suppress(OSError):
+                self._path.unlink()
             os.close(self._descriptor)
             self._descriptor = None
 
@@ -95,7 +96,7 @@ class FileLocks:
         if fcntl is None:
             return False
         try:
-            descriptor = os.open(self._folder / f"{holder}.lock", os.O_RDWR | os.O_CLOEXEC)
+            descriptor = os.open(self._folder / f"{holder}.lock", os.O_RDWR)
         except FileNotFoundError:
             return True
         except OSError:

@@ -127,5 +127,5 @@ async def snapshot(engine: Engine, thread_id: str, thread: Thread) -> None:
 
 async def settled(engine: Engine) -> None:
     """Return when no snapshot is being written."""
-    while engine._executor._snapshotting:
+    while engine._executor._snapshotting:  # noqa: ASYNC110 - nothing tells of it
         await asyncio.sleep(0.01)

@@ -12,7 +12,7 @@ from threadfold.domain.thread import fold
 from threadfold.infrastructure.log.codec import CODEC
 
 from .building import NEVER, Turns, opened
-from .harness import Row, at_least, folder, in_turns_async, show_seconds, timed
+from .harness import Row, at_least, folder, in_turns, show_seconds, timed, timed_async
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,9 +43,7 @@ async def _rows(path: Path, *, turns: int, times: int) -> list[Row]:
 
         async def cold() -> float:
             engine._executor._cache.drop(thread_id)
-            started = asyncio.get_running_loop().time()
-            assert (await engine._executor.load(thread_id)).version == thread.version
-            return asyncio.get_running_loop().time() - started
+            return await timed_async(engine._executor.load(thread_id))
 
         connection = sqlite3.connect(path / "log.db")
         taken_rows = _select(connection, thread_id)
@@ -70,7 +68,7 @@ async def _rows(path: Path, *, turns: int, times: int) -> list[Row]:
             "bare": bare, "cold": cold, "bare only": bare_only, "ours only": ours_only,
             "decode": decode_only, "fold": fold_only,
         }  # fmt: skip
-        taken = await in_turns_async(sides, turns=times)
+        taken = await in_turns(sides, turns=times)
     what = f"Thread of {thread.version:,} events, no snapshot, "
     return [
         _row(f"{what}`engine.load` / select, `orjson`, bare fold", taken, "cold", "bare", GOAL),

@@ -6,7 +6,6 @@ what is compared is timed in turns within one run, A B B A A B …, and the medi
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import math
 import shutil
@@ -20,9 +19,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-
-Side = "Callable[[], float]"
-"""One turn of one side: does its work and returns the seconds that count."""
 
 
 @dataclass(frozen=True)
@@ -60,15 +56,13 @@ class Turns:
         return median(base_seconds / side_seconds for base_seconds, side_seconds in pairs)
 
 
-def in_turns(sides: Mapping[str, Callable[[], float]], *, turns: int, warm: int = 1) -> Turns:
-    """Time each side once a turn, in an order that is reversed from turn to turn."""
-    return asyncio.run(in_turns_async({name: _awaited(side) for name, side in sides.items()}, turns=turns, warm=warm))  # fmt: skip
-
-
-async def in_turns_async(
+async def in_turns(
     sides: Mapping[str, Callable[[], Awaitable[float]]], *, turns: int, warm: int = 1
 ) -> Turns:
-    """Do the same with sides that are awaited."""
+    """Have each side do its work once a turn, in an order that is reversed from turn to turn.
+
+    A side returns the seconds that count: what it does before and after is not timed.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     for turn in range(-warm, turns):
         names = list(sides) if turn % 2 else list(reversed(sides))
@@ -78,13 +72,6 @@ async def in_turns_async(
             if turn >= 0:
                 seconds[name].append(took)
     return Turns(seconds)
-
-
-def _awaited(side: Callable[[], float]) -> Callable[[], Awaitable[float]]:
-    async def call() -> float:
-        return side()
-
-    return call
 
 
 def timed(work: Callable[[], object]) -> float:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 import uvicorn
 from starlette.applications import Starlette
-from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
 
 ANSWER = b'{"question":"What is the weather like?","answer":"You asked: What is the weather like?"}'
 
@@ -32,7 +35,9 @@ class Server(uvicorn.Server):
 def main() -> None:
     """Serve on a free port."""
     app = Starlette(routes=[Route("/{path:path}", answer, methods=["GET", "POST"])])
-    config = uvicorn.Config(app, port=0, loop="uvloop", http="httptools", log_level="warning", access_log=False)
+    config = uvicorn.Config(
+        app, port=0, loop="uvloop", http="httptools", log_level="warning", access_log=False
+    )
     Server(config).run()
 
 

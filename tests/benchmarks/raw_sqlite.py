@@ -15,16 +15,14 @@ if TYPE_CHECKING:
     from threadfold.infrastructure.log.codec import EventRow
     from threadfold.infrastructure.log.rows import Values
 
-INSERT_EVENT = (
-    "INSERT INTO events (position, originator_id, originator_version, topic, state) VALUES (?,?,?,?,?)"
-)
+INSERT_EVENT = "INSERT INTO events (position, originator_id, originator_version, topic, state) VALUES (?,?,?,?,?)"
 
 
 def _upsert(table: str, columns: Sequence[str], key: Sequence[str]) -> str:
     places = ",".join("?" * len(columns))
     changes = ", ".join(f"{name} = excluded.{name}" for name in columns if name not in key)
     return (
-        f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({places}) "
+        f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({places}) "  # noqa: S608 - names of ours
         f"ON CONFLICT ({', '.join(key)}) DO UPDATE SET {changes}"
     )
 
@@ -45,7 +43,10 @@ class RawLog:
         self._position = 0
 
     def append(
-        self, events: Sequence[EventRow], threads: Sequence[Values] = (), runs: Sequence[Values] = ()
+        self,
+        events: Sequence[EventRow],
+        threads: Sequence[Values] = (),
+        runs: Sequence[Values] = (),
     ) -> None:
         """Write the rows in one transaction."""
         execute, many = self._connection.execute, self._connection.executemany

@@ -42,7 +42,9 @@ def machine() -> str:
 def _processor() -> str:
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as info:
-            names = (line.partition(":")[2].strip() for line in info if line.startswith("model name"))
+            names = (
+                line.partition(":")[2].strip() for line in info if line.startswith("model name")
+            )
             return next(names, platform.machine())
     except OSError:
         return platform.processor() or platform.machine()

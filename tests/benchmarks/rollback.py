@@ -35,7 +35,9 @@ def rows(*, quick: bool) -> list[Row]:
                     f"{what}, the old run has {steps:,} steps: p50 (p95) / with one step",
                     measured=f"{show_seconds(half)} ({show_seconds(percentile(seconds, 0.95))})",
                     ratio=f"{ratio:.2f}",
-                    goal=f"≤ {show_seconds(GOAL_SECONDS)}, ≥ {GOAL_RATIO}" if kind == "join" else "",
+                    goal=f"≤ {show_seconds(GOAL_SECONDS)}, ≥ {GOAL_RATIO}"
+                    if kind == "join"
+                    else "",
                     is_met=is_met if kind == "join" else None,
                 )
             )

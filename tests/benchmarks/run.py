@@ -18,7 +18,9 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 ROOT = Path(__file__).parents[2]
-if sys.path[0] != str(ROOT):  # As a script its folder stands there, and its modules would be found twice.
+if sys.path[0] != str(
+    ROOT
+):  # As a script its folder stands there, and its modules would be found twice.
     sys.path[0] = str(ROOT)
 
 if TYPE_CHECKING:
@@ -59,7 +61,9 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Measure, each figure as a ratio within the run.")
-    parser.add_argument("--only", action="append", choices=GROUPS, help="one group; may be repeated")
+    parser.add_argument(
+        "--only", action="append", choices=GROUPS, help="one group; may be repeated"
+    )
     parser.add_argument("--quick", action="store_true", help="small sizes; nothing is written down")
     return parser.parse_args()
 

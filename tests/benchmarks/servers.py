@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from langgraph_sdk.client import LangGraphClient
 
 HERE = Path(__file__).parent
-SERVE = (sys.executable, "/tmp/prof/serve.py")
+SERVE = (sys.executable, "-m", "threadfold.app.cli", "serve")
 URL = re.compile(r"http://[\w.]+:\d+")
 
 
@@ -29,31 +29,32 @@ async def engine_client(folder: Path) -> AsyncIterator[LangGraphClient]:
     graphs = {name: f"{HERE / 'agents.py'}:{name}" for name in ("instant", "held")}
     config.write_text(json.dumps({"graphs": graphs}))
     options = ("--config", str(config), "--store", f"sqlite:///{folder}/log.db", "--port", "0")
-    with _process([*SERVE, *options]) as url:
+    with _process([*SERVE, *options], folder / "server.txt") as url:
         async with get_client(url=url) as client:
             yield client
 
 
 @asynccontextmanager
-async def noop_client() -> AsyncIterator[LangGraphClient]:
+async def noop_client(folder: Path) -> AsyncIterator[LangGraphClient]:
     """Serve the app that does nothing, and give a client."""
-    with _process([sys.executable, str(HERE / "noop.py")]) as url:
+    with _process([sys.executable, str(HERE / "noop.py")], folder / "noop.txt") as url:
         async with get_client(url=url) as client:
             yield client
 
 
 @contextmanager
-def _process(command: Sequence[str]) -> Iterator[str]:
-    """Start a server, and give its address once it listens."""
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+def _process(command: Sequence[str], log: Path) -> Iterator[str]:
+    """Start a server, and give its address once it listens. What it logs is shown if it never does."""
+    with (
+        log.open("w", encoding="utf-8") as errors,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as process,  # noqa: S603
+    ):
         assert process.stdout is not None
         try:
-            for line in process.stdout:
-                found = URL.search(line)
-                if found:
-                    yield found[0]
-                    break
-            else:
-                raise SystemExit(f"the server ended before it listened: {' '.join(command)}")
+            addresses = (found[0] for line in process.stdout if (found := URL.search(line)))
+            url = next(addresses, None)
+            if url is None:
+                raise SystemExit(f"the server ended before it listened:\n{log.read_text()}")
+            yield url
         finally:
             process.terminate()

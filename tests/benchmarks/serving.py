@@ -6,7 +6,7 @@ import asyncio
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from .harness import Row, folder, in_turns_async, percentile, show_rate, show_seconds
+from .harness import Row, folder, in_turns, percentile, show_rate, show_seconds, timed_async
 from .servers import engine_client, noop_client
 
 if TYPE_CHECKING:
@@ -34,12 +34,12 @@ def rows(*, quick: bool) -> list[Row]:
 
 async def _rows(path: Any, *, quick: bool) -> list[Row]:
     turns, calls = (3, 32) if quick else (9, 160)
-    async with engine_client(path) as ours, noop_client() as noop:
+    async with engine_client(path) as ours, noop_client(path) as noop:
         sides: dict[str, Callable[[], Awaitable[float]]] = {}
         for clients in CLIENTS:
             sides[f"ours {clients}"] = _side(ours, clients, calls)
             sides[f"noop {clients}"] = _side(noop, clients, calls, with_threads=False)
-        taken = await in_turns_async(sides, turns=turns)
+        taken = await in_turns(sides, turns=turns)
         times = await _latencies(ours, noop, count=30 if quick else 300)
     return [*_rates(taken, calls), *_times(times)]
 
@@ -93,10 +93,10 @@ async def _latencies(
 ) -> dict[str, list[float]]:
     """Time calls one by one, the kinds of call in turns."""
     calls: dict[str, Callable[[str], Awaitable[float]]] = {
-        "no-op": lambda _: _timed(noop.runs.wait(NOBODY, "instant", input=INPUT)),
-        "wait": lambda thread_id: _timed(ours.runs.wait(thread_id, "instant", input=INPUT)),
-        "create and join": lambda thread_id: _timed(_create_and_join(ours, thread_id)),
-        "create a thread": lambda _: _timed(ours.threads.create()),
+        "no-op": lambda _: timed_async(noop.runs.wait(NOBODY, "instant", input=INPUT)),
+        "wait": lambda thread_id: timed_async(ours.runs.wait(thread_id, "instant", input=INPUT)),
+        "create and join": lambda thread_id: timed_async(_create_and_join(ours, thread_id)),
+        "create a thread": lambda _: timed_async(ours.threads.create()),
         "first event": lambda thread_id: _first(ours, thread_id, "metadata"),
         "first values": lambda thread_id: _first(ours, thread_id, "values"),
     }
@@ -109,12 +109,6 @@ async def _latencies(
             if number >= 0:
                 times[name].append(seconds)
     return times
-
-
-async def _timed(work: Awaitable[object]) -> float:
-    started = perf_counter()
-    await work
-    return perf_counter() - started
 
 
 async def _create_and_join(client: LangGraphClient, thread_id: str) -> None:

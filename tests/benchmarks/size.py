@@ -26,10 +26,8 @@ TURN_BYTES_MAX = 1200
 def rows(*, quick: bool) -> list[Row]:
     """Measure, and return the lines of the table."""
     lengths = (10, 30, 100) if quick else (10, 100, 500, 2000)
-    sizes: list[tuple[int, int, int]] = []
     with folder() as path:
-        for turns in lengths:
-            sizes.append((turns, *asyncio.run(_size(path / f"{turns}.db", turns))))
+        sizes = [(turns, *asyncio.run(_size(path / f"{turns}.db", turns))) for turns in lengths]
     slope = exponent([(turns, total) for turns, total, _ in sizes])
     (turns_before, before, _), (turns, last, _) = sizes[-2:]
     slope_last = exponent([(turns_before, before), (turns, last)])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from threadfold.app.engine import Engine
 
 from .building import Turns as Story
-from .harness import Row, folder, in_turns_async, show_seconds
+from .harness import Row, folder, in_turns, show_seconds
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -26,7 +26,7 @@ def rows(*, quick: bool) -> list[Row]:
     with folder() as path:
         urls = {"memory": "memory://", "SQLite FULL": f"sqlite:///{path}/log.db"}
         return asyncio.run(
-            _rows(urls, turns=5 if quick else 15, runs=10 if quick else 40, history=50 if quick else HISTORY_TURNS)
+            _rows(urls, turns=5 if quick else 9, runs=10 if quick else 30, history=50 if quick else HISTORY_TURNS)
         )  # fmt: skip
 
 
@@ -54,7 +54,7 @@ async def _rows(urls: dict[str, str], *, turns: int, runs: int, history: int) ->
             def side(graph: str, steps: int, thread_id: str | None = None, engine: Engine = engine):
                 return lambda: _runs(engine, graph, steps, runs, thread_id)
 
-            taken = await in_turns_async(
+            taken = await in_turns(
                 {
                     "counting 0": side("counting", 0),
                     "counting 10": side("counting", STEPS),
@@ -76,9 +76,7 @@ async def _rows(urls: dict[str, str], *, turns: int, runs: int, history: int) ->
     return result
 
 
-async def _runs(
-    engine: Engine, graph: str, steps: int, runs: int, thread_id: str | None
-) -> float:
+async def _runs(engine: Engine, graph: str, steps: int, runs: int, thread_id: str | None) -> float:
     """Run so often, one run after the other: on a fresh thread, or on one that is given."""
     if thread_id is None:
         thread_id = (await engine.create_thread()).thread_id

@@ -24,7 +24,6 @@ from threadfold.domain.events import (
     MergeObject,
     RunAccepted,
     SetItem,
-    SetList,
     SetValue,
     SpliceList,
     StepRecorded,
@@ -370,9 +369,6 @@ def test_a_message_that_keeps_its_id_and_changes_is_a_new_item() -> None:
     event = step(driver, {"messages": Replace(messages)}, {"messages": [new]})
     assert event.items == (new,)
     assert event.deltas["messages"] == SpliceList(op="splice", at=1, delete=1, items=((3, 4),))
-    both = [human(0), human(1), new, human(2), human(1)]
-    event = step(driver, {"messages": Replace(both)}, {"messages": [new, human(1)]})
-    assert event.items == (human(1), human(1))
 
 
 def test_values_that_are_shorter_than_a_reference_are_just_stored_again() -> None:

@@ -12,7 +12,6 @@ import pytest
 from tests.support.engine import (
     Database,
     Gates,
-    StillClock,
     answered,
     chat,
     heard,
@@ -39,7 +38,7 @@ from threadfold.domain.errors import (
 from threadfold.domain.strategies import STRATEGIES
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator
     from typing import Any
 
     from threadfold.app.engine import Engine
@@ -152,7 +151,11 @@ async def test_a_new_run_finds_the_state_that_its_strategy_promises(
     async with scene(database, *row.in_flight) as stage:
         run_id = await stage.submit("B", row.strategy)
 
-        assert await status_of(stage.engine, stage.thread_id, run_id) in {"pending", "running", "success"}
+        assert await status_of(stage.engine, stage.thread_id, run_id) in {
+            "pending",
+            "running",
+            "success",
+        }
         stage.gates.open()
         result = await join(stage.engine, stage.thread_id, run_id)
 
@@ -409,7 +412,10 @@ async def test_of_ten_rollbacks_in_a_row_only_the_last_remains(database: Databas
         await stage.settle()
 
         assert await stage.stands() == [*BEFORE, *answered("B9")]
-        assert await listed(stage.engine, stage.thread_id) == [("B9", "success"), ("pre", "success")]
+        assert await listed(stage.engine, stage.thread_id) == [
+            ("B9", "success"),
+            ("pre", "success"),
+        ]
 
 
 async def test_a_run_enqueued_behind_a_rollback_follows_the_one_that_rolled_back(
@@ -537,7 +543,11 @@ async def test_a_rollback_brings_the_status_back_that_stood_before(database: Dat
         assert (await stage.engine.get_thread(stage.thread_id)).status == "busy"
         await stage.engine.cancel_run(stage.thread_id, stage.runs["B"], action="rollback")
         again = await stage.engine.get_thread(stage.thread_id)
-        assert (again.status, again.values, again.error) == ("interrupted", interrupted.values, None)
+        assert (again.status, again.values, again.error) == (
+            "interrupted",
+            interrupted.values,
+            None,
+        )
         state = await stage.engine.queries.get_state(stage.thread_id)
         assert state.state.next == ("agent",)
 
@@ -587,7 +597,11 @@ async def test_the_same_run_id_again_changes_nothing(
         before = await stage.engine.queries.log(stage.thread_id)
         try:
             view = await stage.engine.submit_run(
-                stage.thread_id, "agent", input=said("A"), multitask_strategy=strategy, run_id=run_id
+                stage.thread_id,
+                "agent",
+                input=said("A"),
+                multitask_strategy=strategy,
+                run_id=run_id,
             )
         except RunNotFoundError:
             assert when == "gone"

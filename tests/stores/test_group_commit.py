@@ -94,10 +94,6 @@ def as_one_group(log: SQLLog, gate: Gate, *works) -> list[Future]:
     return waiters
 
 
-def commits(path: Path, log: SQLLog) -> int:
-    return log.head_position()
-
-
 def positions(waiters: list[Future]) -> list:
     return [type(w.exception()) if w.exception() else w.result() + 1 for w in waiters]
 
@@ -218,23 +214,61 @@ def test_a_commit_that_failed_and_took_no_effect_is_refused(log: SQLLog, gate: G
 def test_after_a_failed_commit_each_append_of_the_group_gets_its_own_answer(
     log: SQLLog, gate: Gate
 ) -> None:
+    def fail_from_now_on(session) -> None:
+        gate.errors["after_commit"] = OperationalError("?")
+
+    waiters = as_one_group(log, gate, write("a", 0), write("a", 0), write("b", 0), fail_from_now_on)
+    assert gate.errors == {}
+    assert positions(waiters[:3]) == [1, VersionConflictError, 2]
+
+
+def test_while_the_database_does_not_answer_neither_does_the_writer(
+    log: SQLLog, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, real = [], log.writer._connect
+
+    def connect():
+        asked.append(1)
+        if len(asked) < 3:
+            raise OperationalError("nobody there")
+        return real()
+
+    monkeypatch.setattr(log.writer, "_connect", connect)
     gate.errors["after_commit"] = OperationalError("?")
-    # The hook raises in the group, not in the commit that holds it up.
-    gate.errors, errors = {}, gate.errors
-    gate.may_go_on.clear()
-    first: Future = Future()
-    log.submit(Job(lambda session: None, first))
-    assert gate.is_held.wait(WAIT_SECONDS)
-    waiters = [Future() for _ in range(3)]
-    for waiter, work in zip(waiters, (write("a", 0), write("a", 0), write("b", 0)), strict=True):
-        log.submit(Job(work, waiter))
-    log.writer._crash_point = lambda point: (
-        (_ for _ in ()).throw(errors.pop(point)) if (point in errors and first.done()) else None
-    )
-    gate.may_go_on.set()
-    for waiter in waiters:
-        waiter.exception(WAIT_SECONDS)
-    assert positions(waiters) == [1, VersionConflictError, 2]
+    assert log.call(write("t", 0)) == 0
+    assert len(asked) == 3
+
+
+def test_closing_ends_the_wait_for_an_answer(
+    log: SQLLog, gate: Gate, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    is_asked = Event()
+
+    def connect():
+        is_asked.set()
+        raise OperationalError("nobody there")
+
+    monkeypatch.setattr(log.writer, "_connect", connect)
+    gate.errors["after_commit"] = OperationalError("the line is cut")
+    waiter: Future = Future()
+    log.submit(Job(write("t", 0), waiter))
+    assert is_asked.wait(WAIT_SECONDS)
+    log.close()
+    with pytest.raises(OperationalError, match="the line is cut"):
+        waiter.result(WAIT_SECONDS)
+    assert "is not known" in caplog.text
+
+
+def test_a_writer_that_breaks_answers_and_goes_on(
+    log: SQLLog, gate: Gate, caplog: pytest.LogCaptureFixture
+) -> None:
+    gate.errors["before_ack"] = ZeroDivisionError()
+    waiter: Future = Future()
+    log.submit(Job(write("t", 0), waiter))
+    with pytest.raises(ZeroDivisionError):
+        waiter.result(WAIT_SECONDS)
+    assert "broke off" in caplog.text
+    assert log.call(write("t", 1)) == 1
 
 
 def test_another_event_in_the_same_place_is_not_taken_for_ours(

@@ -15,7 +15,10 @@ from eventsourcing.tests import (
 )
 from eventsourcing.utils import Environment, get_topic
 
+from tests.support.appends import START, accepted
+from threadfold.infrastructure.log.codec import CODEC
 from threadfold.infrastructure.log.factories import MemoryFactory, SQLiteFactory
+from threadfold.infrastructure.log.planning import Write
 from threadfold.infrastructure.log.recorder import (
     LogAggregateRecorder,
     LogApplicationRecorder,
@@ -273,3 +276,39 @@ class TestSQLiteEventSourcedProjection(OnSQLite, projection_cases.EventSourcedPr
 
 class TestMemoryEventSourcedProjection(OnMemory, projection_cases.EventSourcedProjectionTestCase):
     pass
+
+
+@pytest.mark.parametrize(
+    ("env", "message"),
+    [
+        ({}, "SQLITE_DBNAME"),
+        ({"SQLITE_DBNAME": "log.db", "ORIGINATOR_ID_TYPE": "number"}, "uuid or text"),
+        ({"SQLITE_DBNAME": "log.db", "SQLITE_LOCK_TIMEOUT": "long"}, "has to be a number"),
+    ],
+)
+def test_an_environment_that_makes_no_sense_is_refused(env: dict, message: str) -> None:
+    with pytest.raises(OSError, match=message):
+        SQLiteFactory(Environment(env=env))
+
+
+def test_the_engines_events_are_there_for_the_librarys_recorders(tmp_path: Path) -> None:
+    factory = SQLiteFactory(
+        Environment(
+            env={
+                "SQLITE_DBNAME": str(tmp_path / "log.db"),
+                "SQLITE_LOCK_TIMEOUT": "3",
+                "ORIGINATOR_ID_TYPE": "text",
+            }
+        )
+    )
+    recorder = factory.application_recorder()
+    event = accepted("r1")
+    rows = CODEC.rows("any text", 0, [event], START)
+    factory.log.call(Write(events=rows, thread_id="any text", expected_version=0))
+    [notification] = recorder.select_notifications(None, 10)
+    assert notification.originator_id == "any text"
+    assert CODEC.from_stored_event(notification, notification.id).event == event
+    assert recorder.select_events("any text") == [
+        CODEC.to_stored_event(CODEC.from_stored_event(notification, 1))
+    ]
+    factory.close()

@@ -58,6 +58,7 @@ class Driver:
         self.steps: list[Step] = []
         self.now = START
         self.accepted: list[str] = []
+        self.taken: set[str] = set()
         self.attempts: list[tuple[str, int]] = []
         self.ended: set[str] = set()
 
@@ -70,7 +71,7 @@ class Driver:
         if isinstance(command, DeleteRun) and command.run_id in self.thread.runs:
             return decide(command, self.thread)
         events = decide(command, self.thread)
-        if isinstance(command, SubmitRun) and events and command.run_id in self.accepted:
+        if isinstance(command, SubmitRun) and events and command.run_id in self.taken:
             raise RunExistsError(run_id=command.run_id)
         return events
 
@@ -100,6 +101,7 @@ class Driver:
         match event:
             case RunAccepted():
                 self.accepted.append(event.run_id)
+                self.taken.add(event.run_id)
             case RunStarted():
                 self.attempts.append((event.run_id, event.attempt))
             case RunEnded():
@@ -116,9 +118,6 @@ class Driver:
         twin = Driver(self.thread_id)
         twin.thread, twin.now = self.thread, self.now
         twin.log, twin.steps = [*self.log], [*self.steps]
-        twin.accepted, twin.attempts, twin.ended = (
-            [*self.accepted],
-            [*self.attempts],
-            {*self.ended},
-        )
+        twin.accepted, twin.attempts = [*self.accepted], [*self.attempts]
+        twin.taken, twin.ended = {*self.taken}, {*self.ended}
         return twin

@@ -381,6 +381,15 @@ async def quiet(engine: Engine) -> None:
         await engine._ports.store.release_lease(Lease("", "", 0, ""))
 
 
+async def pass_time(engine: Engine, clock: StillClock, seconds: float) -> None:
+    """Let time pass, and a moment more: what is accepted while the clock stands still is due microseconds apart."""
+    await quiet(engine)
+    await clock.advance(seconds)
+    await quiet(engine)
+    await clock.advance(0.001)
+    await quiet(engine)
+
+
 async def until_heard(engine: Engine, thread_id: str, text: str) -> Thread:
     """Wait until a message stands in the state."""
     return await until(engine, thread_id, lambda thread: text in heard(thread.values()))

@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-import orjson
-
 from threadfold.domain.events import (
     RecordedEvent,
     ResultRecorded,
@@ -26,8 +24,7 @@ from threadfold.domain.events import (
     StepRecorded,
     ThreadDeleted,
 )
-from threadfold.domain.snapshots import from_snapshot
-from threadfold.domain.thread import EMPTY_THREAD, end_status, fold
+from threadfold.domain.thread import end_status, fold
 
 from .visible import complete, visible
 
@@ -80,7 +77,7 @@ class _Reader:
     def in_flight(self) -> dict[str, _Tale]:
         return {run_id: tale for run_id, tale in self.runs.items() if not tale.end}
 
-    def read(self, recorded: RecordedEvent) -> None:  # noqa: C901, PLR0912 - one arm an event
+    def read(self, recorded: RecordedEvent) -> None:
         event, at = recorded.event, recorded.recorded_at
         match event:
             case RunAccepted():
@@ -126,7 +123,8 @@ class _Reader:
     def _fenced(self, run_id: str, attempt: int) -> _Tale:
         tale = self.in_flight.get(run_id)
         assert tale is not None, "nothing is written after the end"
-        assert tale.is_running and tale.attempt == attempt, "only the active attempt writes"
+        assert tale.is_running, "only an active run writes"
+        assert tale.attempt == attempt, "only the active attempt writes"
         return tale
 
     def _end(self, run_id: str, event: ThreadEvent) -> None:
@@ -193,7 +191,7 @@ async def _assert_thread(engine: Engine, thread_id: str, events: Sequence[Record
         assert complete(cached) == complete(then)
     snapshot = await store.read_snapshot(thread_id)
     if snapshot is not None:
-        restored = from_snapshot(orjson.loads(snapshot.body)) if snapshot else EMPTY_THREAD
+        restored = await engine._executor._from_snapshot(thread_id)
         assert complete(fold(events[restored.version :], restored)) == complete(replayed)
     row = await store.get_thread(thread_id)
     if row is None or row.version != head:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import json
+from contextlib import suppress
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,6 @@ from threadfold.domain.commands import (
     CancelRun,
     CopyThread,
     DeleteRun,
-    DeleteThread,
     FailRun,
     HandOverRun,
     RecordResult,
@@ -52,7 +52,7 @@ from threadfold.domain.reducers import applied
 from threadfold.domain.snapshots import from_snapshot, to_snapshot
 from threadfold.domain.thread import EMPTY_THREAD, Thread, evolve, fold
 
-from .moves import ERROR, play
+from .moves import ERROR, World, play
 from .visible import complete, portrait, text, visible, visible_state
 
 if TYPE_CHECKING:
@@ -175,15 +175,20 @@ def the_fold_is_incremental(moves: Sequence[Move]) -> None:
 
 def the_fold_never_changes_an_old_state(moves: Sequence[Move], others: Sequence[Move]) -> None:
     """I2: all threads that ever were stay as they were, also where two futures share one past."""
-    world = play(moves)
-    old = [EMPTY_THREAD, *(step.after for step in world.driver.steps)]
-    portraits = [portrait(thread) for thread in old]
+    world = World()
+    old, portraits = [EMPTY_THREAD], [portrait(EMPTY_THREAD)]
+    for move in moves:
+        world.make(move)
+        if world.driver.thread is not old[-1]:
+            old.append(world.driver.thread)
+            portraits.append(portrait(old[-1]))
     half = len(old) // 2
     for at in {0, half, len(old) - 1}:
         twin = world.fork()
         twin.driver.thread = old[at]
         twin.driver.log = world.driver.log[: old[at].version]
         twin.play(others)
+        assert complete(fold(twin.driver.log)) == complete(twin.driver.thread)
         # And the first future again, on top of a past that has another future by now.
         assert complete(fold(world.driver.log[old[at].version :], old[at])) == complete(
             world.driver.thread
@@ -246,9 +251,9 @@ def only_the_active_attempt_writes(moves: Sequence[Move]) -> None:
     started: list[tuple[str, int]] = []
     for step in world.driver.steps:
         thread = step.after
-        for event in step.events:
-            if isinstance(event, RunStarted):
-                started.append((event.run_id, event.attempt))
+        started += [
+            (event.run_id, event.attempt) for event in step.events if isinstance(event, RunStarted)
+        ]
         running = [run for run in thread.runs.values() if run.status == "running"]
         assert [run.run_id for run in running] in ([], [thread.active])
         live = [(run.run_id, run.attempt) for run in running]
@@ -404,20 +409,17 @@ def a_rollback_puts_the_base_back(moves: Sequence[Move]) -> None:
     """I8: after a rollback, the state is the one that the run's first attempt began on."""
     bases: dict[str, Any] = {}
     for _, step in appends(moves):
-        before = step.before
+        before, after = step.before, step.after
+        stands = visible_state(before.state, before.items)
+        gone = {event.run_id for event in step.events if isinstance(event, RunRolledBack)}
         for event in step.events:
-            match event:
-                case RunStarted(run_id=run_id):
-                    bases.setdefault(run_id, visible_state(before.state, before.items))
-                    after = visible_state(step.after.state, step.after.items)
-                    assert after == bases[run_id], "each attempt begins on the base"
-                case RunRolledBack(run_id=run_id, reason=reason) if reason != "thread_deleted":
-                    base = bases.get(run_id) if before.active == run_id else None
-                    stood = base or visible_state(before.state, before.items)
-                    if before.active in (None, run_id):
-                        assert visible_state(step.after.state, step.after.items) == stood
-                case _:
-                    pass
+            if isinstance(event, RunStarted):
+                bases.setdefault(event.run_id, stands)
+                begun = visible_state(after.state, after.items)
+                assert begun == bases[event.run_id], "each attempt begins on the base"
+        if gone and after.is_present:
+            expected = bases[before.active] if before.active in gone else stands
+            assert visible_state(after.state, after.items) == expected
 
 
 def an_interrupted_run_leaves_its_work(moves: Sequence[Move]) -> None:
@@ -544,6 +546,22 @@ def item_numbers_are_used_once(moves: Sequence[Move]) -> None:
 # ------------------------------------------------------------------ I10, I14, I15: commands
 
 
+def a_strategy_does_what_it_promises(moves: Sequence[Move]) -> None:
+    """I10: it decides over all runs in flight, and the new one is in flight after it."""
+    for _, step in appends(moves):
+        command = step.command
+        if not isinstance(command, SubmitRun):
+            continue
+        old, new = set(step.before.runs), set(step.after.runs)
+        match command.multitask_strategy:
+            case "reject":
+                assert not old
+            case "enqueue":
+                assert new == {*old, command.run_id}
+            case "interrupt" | "rollback":
+                assert new == {command.run_id}
+
+
 def deciding_twice_changes_nothing(moves: Sequence[Move]) -> None:
     """I15: a command that comes a second time finds its work done, or is refused."""
     world = play(moves)
@@ -561,17 +579,13 @@ def deciding_twice_changes_nothing(moves: Sequence[Move]) -> None:
                 thread_id="t1", run_id=command.run_id, is_ended=command.run_id in ended
             )
         before = portrait(step.after)
-        try:
+        with suppress(RefusedError):
             assert decide(command, step.after) == ()
-        except RefusedError:
-            pass
         assert portrait(step.after) == before
         # A retry that comes late is found in the record of runs, whatever became of the run.
         if isinstance(command, SubmitRun):
-            try:
+            with suppress(RefusedError):
                 assert driver.decide(command) == ()
-            except RefusedError:
-                pass
 
 
 def a_refusal_leaves_nothing(moves: Sequence[Move]) -> None:
@@ -643,6 +657,7 @@ LAWS: tuple[Callable[[Sequence[Move]], None], ...] = (
     an_interrupted_run_leaves_its_work,
     a_copy_is_what_stands_without_the_run_in_flight,
     item_numbers_are_used_once,
+    a_strategy_does_what_it_promises,
     deciding_twice_changes_nothing,
     a_refusal_leaves_nothing,
     nothing_of_a_deleted_thread_comes_back,

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from hypothesis import strategies as st
 
 from . import moves as m
+
+if TYPE_CHECKING:
+    from threadfold.domain.values import Json, JsonObject
 
 LONG = ["a" * 201, "b" * 250, "ü" * 201, "a" * 200]
 """Three that become items, and one that is just too short."""
@@ -25,76 +30,99 @@ json_values = st.recursive(
 )
 json_objects = st.dictionaries(keys, json_values, max_size=3)
 
-message_ids = st.sampled_from(["m1", "m2", "m3", "m4"])
-texts = st.sampled_from(["hello", "hi", "", LONG[0], LONG[1]])
-messages = st.one_of(
-    st.builds(lambda i, t: {"role": "user", "content": t, "id": i}, message_ids, texts),
-    st.builds(lambda i, t: {"role": "ai", "content": t, "id": i}, message_ids, texts),
-    st.builds(lambda t: {"role": "user", "content": t}, texts),
-    texts.filter(bool),
-)
-removals = st.builds(
-    lambda i: {"type": "remove", "id": i},
-    st.one_of(message_ids, st.just("__remove_all__")),
-)
-message_updates = st.lists(st.one_of(messages, messages, removals), min_size=1, max_size=3)
+# ------------------------------------------------------------------ updates: few draws, many kinds
 
-updates = st.fixed_dictionaries(
-    {},
-    optional={
-        "messages": message_updates,
-        "log": st.one_of(st.lists(json_values, max_size=3), scalars),
-        "window": st.lists(st.sampled_from([1, 2, *LONG, {"id": "w", "n": 1}]), max_size=3),
-        "reversed": st.lists(st.sampled_from([1, True, *LONG, {"k": "v" * 20}]), max_size=2),
-        "merged": json_objects,
-        "plain": json_values,
-        "other": json_objects,
-    },
-)
-next_nodes = st.sampled_from([(), (), ("tools",), ("agent", "tools")])
-inputs = st.one_of(st.none(), updates, updates, json_values)
+VALUES: list[Json] = [
+    *[None, True, False, 0, 1, 2, 1.0, -1e300, 2**63, "", "x", "é\u2028", *LONG],
+    *[[], [1], [True, 1.0], ["x", LONG[0]], [LONG[0], LONG[0]], [[1], {"a": 1}], [{"id": "e"}]],
+]
+OBJECTS: list[JsonObject] = [
+    *[{}, {"a": 1}, {"a": True}, {"a": 2, "b": 1}, {"b": {"a": 1, "c": [1]}}, {"b": {"c": [1]}}],
+    *[{"b": {}}, {"a": None, "": LONG[0]}, {"c": LONG[0]}, {"b": {"a": 1, "c": {"a": 1}}}],
+]
+ELEMENTS: list[Json] = [1, True, *LONG, "short", {"id": "e", "n": 1}, {"id": "e", "n": 2}]
+ELEMENTS += [{"k": "v" * 20}]
+
+MESSAGES: list[Json] = [
+    *({"role": "user", "content": f"hi {i}", "id": f"m{i}"} for i in range(4)),
+    *({"role": "ai", "content": "hello", "id": f"m{i}"} for i in range(2)),
+    {"role": "user", "content": LONG[0], "id": "m1"},
+    {"role": "user", "content": "no id"},
+    "text alone",
+    *({"type": "remove", "id": f"m{i}"} for i in range(2)),
+    {"type": "remove", "id": "__remove_all__"},
+]
+
+some_values = st.sampled_from([*VALUES, *OBJECTS])
+some_objects = st.sampled_from(OBJECTS)
 indexes = st.integers(0, 7)
 
-works = st.builds(m.Work, updates, next_nodes, st.booleans(), st.booleans())
-results = st.builds(m.Result, st.sampled_from(["fetch", "pay"]), json_values)
-ends = st.builds(m.End, st.sampled_from(["success", "success", "error", "timeout", "hand_over"]))
+
+def some_of(values: list[Json]) -> st.SearchStrategy[list[Json]]:
+    return st.lists(st.sampled_from(values), max_size=3)
+
+
+channel_updates = st.one_of(
+    st.tuples(st.just("messages"), some_of(MESSAGES)),
+    st.tuples(st.just("messages"), some_of(MESSAGES)),
+    st.tuples(st.just("log"), st.one_of(some_of(ELEMENTS), st.just("x"))),
+    st.tuples(st.just("window"), some_of(ELEMENTS)),
+    st.tuples(st.just("reversed"), some_of(ELEMENTS)),
+    st.tuples(st.sampled_from(["merged", "plain"]), some_objects),
+    st.tuples(st.just("merged"), some_objects),
+    st.tuples(st.just("plain"), some_values),
+    st.tuples(st.just("flag"), st.sampled_from([0, False, 1, True, 1.0])),
+)
+updates = st.lists(channel_updates, min_size=1, max_size=3).map(dict)
+next_nodes = st.sampled_from([(), (), ("tools",), ("agent", "tools")])
+inputs = st.one_of(st.none(), updates, updates, some_values)
+
+# ------------------------------------------------------------------ moves
+
+booleans = st.booleans()
+works = st.builds(m.Work, updates, next_nodes, booleans, booleans)
+results = st.builds(m.Result, st.sampled_from(["fetch", "pay"]), some_values)
+ends = st.builds(
+    m.End, st.sampled_from(["success", "success", "error", "timeout", "hand_over", "hand_over"])
+)
 submits = st.builds(
     m.Submit,
-    st.sampled_from(["reject", "enqueue", "enqueue", "interrupt", "rollback", "rollback"]),
+    st.sampled_from(["reject", "enqueue", "enqueue", "enqueue", "interrupt", "rollback"]),
     inputs,
     st.sampled_from([0, 0, 0, 0.002, 1, 3600]),
 )
-starts = st.just(m.Start())
 
-users = [submits] * 6 + [
-    st.builds(m.Submit, st.sampled_from(["enqueue", "rollback"]), inputs, retry_of=indexes),
-    st.builds(m.Cancel, indexes, st.sampled_from(["interrupt", "rollback"])),
-    st.builds(m.Cancel, indexes, st.sampled_from(["interrupt", "rollback"])),
-    st.builds(m.Remove, indexes),
-    st.builds(m.Update, updates, next_nodes),
-    st.builds(m.Patch, json_objects),
-    st.just(m.Drop()),
+submits_again = st.builds(
+    m.Submit, st.sampled_from(["enqueue", "rollback"]), inputs, retry_of=indexes
+)
+cancels = st.builds(m.Cancel, indexes, st.sampled_from(["interrupt", "rollback"]))
+changes = st.builds(m.Update, updates, next_nodes)
+starts, crashes, drops = st.just(m.Start()), st.just(m.Crash()), st.just(m.Drop())
+users = [
+    *[submits] * 7,
+    *[cancels] * 3,
+    *[submits_again] * 2,
+    *[st.builds(m.Remove, indexes), changes, st.builds(m.Patch, some_objects), drops],
 ]
 odd = [
+    *[st.builds(m.Late, indexes, st.one_of(works, results, ends))] * 2,
     st.just(m.Start(is_patient=False)),
     st.builds(m.StartAny, indexes, st.integers(1, 3)),
-    st.builds(m.Late, indexes, st.one_of(works, results, ends)),
-    st.builds(m.Late, indexes, st.one_of(works, results, ends)),
     st.builds(m.Create, st.sampled_from(["raise", "do_nothing"])),
     st.builds(m.Wait, st.sampled_from([0.001, 1, 5000])),
 ]
-creations = [submits, submits, *odd, *[st.builds(m.Copy, indexes)] * 4]
-at_work = [works] * 16 + [ends] * 5 + [results, st.just(m.Crash())] * 2 + users + odd
-at_rest = [st.just(m.Start())] * 12 + users + odd
-settled = [submits] * 4 + [st.builds(m.Update, updates, next_nodes)] * 2 + users + odd
+creations = [*[submits] * 8, *[st.builds(m.Copy, indexes)] * 3, *odd]
+at_work = [*[works] * 14, *[ends] * 5, *[crashes] * 4, *[results] * 2, *users, *odd]
+at_rest = [*[starts] * 12, *users, *odd]
+settled = [*[submits] * 6, *[changes] * 2, *users, *odd]
 
 
 @st.composite
-def histories(draw: st.DrawFn, max_size: int = 30) -> list[m.Move]:
+def histories(draw: st.DrawFn, min_size: int = 4, max_size: int = 30) -> list[m.Move]:
     """Draw what happens to one thread: at each point mostly what makes sense there."""
     world = m.World()
     made: list[m.Move] = []
-    for _ in range(draw(st.integers(4, max_size))):
+    for _ in range(draw(st.integers(min_size, max_size))):
         thread = world.driver.thread
         if not thread.is_present:
             kinds = creations

@@ -106,5 +106,5 @@ def portrait(thread: Thread) -> str:
     for state in (thread.state, thread.base):
         while state is not None:
             parts.append(repr((state.depth, state)))
-            state = state.parent  # noqa: PLW2901 - walks the chain
+            state = state.parent
     return "\n".join(parts)
