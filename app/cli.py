@@ -99,6 +99,7 @@ def serve(
         stream=sys.stderr,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
+    logging.getLogger("alembic").setLevel(logging.WARNING)
 
     async def work() -> None:
         registry = _graphs(config, is_demo=demo_agent)

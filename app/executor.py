@@ -148,7 +148,7 @@ class Executor:
         """Decide once; return None if the thread turned out to be a newer one."""
         now = max(self._clock.now(), thread.updated_at + MICROSECOND)
         try:
-            planned, after = _decided(thread_id, thread, intents, now, envelope)
+            planned, threads = _decided(thread_id, thread, intents, now, envelope)
         except RefusedError:
             # A refusal is an answer too: it must not rest on a state that another process has moved on from.
             if await self._store.head_version(thread_id) > thread.version:
@@ -158,14 +158,14 @@ class Executor:
             if await self._store.head_version(thread_id) > thread.version:
                 return None
             return Outcome((), thread, thread)
-        append = self._planned(thread_id, thread, after, planned, envelope)
+        append = self._planned(thread_id, thread, threads[-1], planned, envelope)
         try:
             recorded = await self._store.append(append)
         except VersionConflictError:
             return None
         except RunIdTakenError:
             return Outcome((), thread, thread)  # A retry of a run that ended long ago.
-        return self._committed(append, recorded, thread, after)
+        return self._committed(append, recorded, thread, threads)
 
     def _planned(
         self,
@@ -193,13 +193,17 @@ class Executor:
         )
 
     def _committed(
-        self, append: Append, recorded: tuple[RecordedEvent, ...], before: Thread, after: Thread
+        self,
+        append: Append,
+        recorded: tuple[RecordedEvent, ...],
+        before: Thread,
+        threads: Sequence[Thread],
     ) -> Outcome:
         """Move on: only now that the events are durable may anybody see them."""
-        thread_id = append.thread_id
+        thread_id, after = append.thread_id, threads[-1]
         self._advance(recorded)
         self._cache.put(thread_id, after)
-        self._hub.publish(Committed(thread_id, recorded, before, after))
+        self._hub.publish(Committed(thread_id, recorded, before, after, tuple(threads)))
         if append.erase_runs or append.erase_thread:
             self._snapshots.pop(thread_id, None)
             self._tasks.start(self._erase(), "erasure")
@@ -361,16 +365,18 @@ class Executor:
 
 def _decided(
     thread_id: str, thread: Thread, intents: Sequence[Intent], now: datetime, envelope: _Envelope
-) -> tuple[list[RecordedEvent], Thread]:
-    """Decide intent by intent; return the events with their places, and the thread as it will stand."""
+) -> tuple[list[RecordedEvent], list[Thread]]:
+    """Decide intent by intent; return the events with their places, and the thread as it will stand after each."""
     planned: list[RecordedEvent] = []
+    threads: list[Thread] = []
     for intent in intents:
         command = intent(thread, now) if callable(intent) else intent
         for event in decide(command, thread):
             recorded = RecordedEvent(thread_id, thread.version + 1, 0, now, event, envelope.actor)
             planned.append(recorded)
             thread = evolve(thread, recorded)
-    return planned, thread
+            threads.append(thread)
+    return planned, threads
 
 
 def _lease(thread_id: str, events: Events, holder: str | None) -> Lease | None:

@@ -6,7 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
+from ..domain.thread import evolve
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ..domain.events import RecordedEvent
     from ..domain.thread import Thread
     from ..domain.values import Json
@@ -24,6 +28,18 @@ class Committed:
     events: tuple[RecordedEvent, ...]
     before: Thread
     thread: Thread
+    threads: tuple[Thread, ...] = ()
+    """The thread as it stood after each of the events, where that is known."""
+
+    def steps(self) -> Iterator[tuple[RecordedEvent, Thread]]:
+        """Yield each event with the thread as it stood right after it."""
+        if self.threads:
+            yield from zip(self.events, self.threads, strict=True)
+            return
+        thread = self.before
+        for recorded in self.events:
+            thread = evolve(thread, recorded)
+            yield recorded, thread
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,6 @@ from ..domain.events import (
     RunTimedOut,
     StepRecorded,
 )
-from ..domain.thread import Thread, evolve
 from .hub import Closed, Emitted
 from .queries import ended_result
 
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from ..domain.ports import EventStore
+    from ..domain.thread import Thread
     from .executor import Executor
     from .hub import Hub, Notice
     from .queries import Queries
@@ -108,9 +108,7 @@ class Follower:
                 self._parts.append(notice)
                 self._wake.set()
             return
-        thread = notice.before
-        for recorded in notice.events:
-            thread = evolve(thread, recorded) if len(notice.events) > 1 else notice.thread
+        for recorded, thread in notice.steps():
             if recorded.version > self._version:
                 self._version = recorded.version
                 self._take(recorded, thread)

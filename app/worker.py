@@ -186,7 +186,9 @@ class Worker:
         """Look for runs of processes that died, soon after; now and then also for runs that nobody was told of."""
         everything_at = self._clock.monotonic() + self._settings.lease_seconds / 2
         while True:
-            await self._clock.sleep(min(self._settings.poll_seconds, self._settings.lease_seconds / 2))
+            await self._clock.sleep(
+                min(self._settings.poll_seconds, self._settings.lease_seconds / 2)
+            )
             try:
                 _, dead = await self._leases()
                 if dead or self._clock.monotonic() >= everything_at:
@@ -205,14 +207,15 @@ class Worker:
         """Stop the code that runs here if the log has fenced it; start what may start."""
         place = self._places.get(thread_id)
         attempt = place.attempt if place is not None else None
-        if place is not None and attempt is not None and place.fenced_until is None:
-            if not attempt.is_active_in(thread) and not attempt.is_code_done:
-                grace = self._settings.grace_seconds
-                place.fenced_until = self._clock.monotonic() + grace
-                attempt.cancel()
-                self._consider_in(
-                    thread_id, grace
-                )  # Its slot is given back then, also if nothing waits for the thread.
+        is_stale = attempt is not None and not (
+            attempt.is_active_in(thread) or attempt.is_code_done
+        )
+        if place is not None and attempt is not None and is_stale and place.fenced_until is None:
+            grace = self._settings.grace_seconds
+            place.fenced_until = self._clock.monotonic() + grace
+            attempt.cancel()
+            # Its slot is given back then, also if nothing waits for the thread.
+            self._consider_in(thread_id, grace)
         self._consider(thread_id, thread)
 
     def _consider(self, thread_id: str, thread: Thread) -> None:
@@ -327,7 +330,7 @@ class Worker:
         lost = self._lost.pop(thread_id, None)
         outcome = await self._executor.execute(
             thread_id, lambda thread, now: self._command(thread_id, thread, now, lost),
-            actor=f"worker:{self._holder}", holder=self._holder,
+            holder=self._holder,
         )  # fmt: skip
         run = outcome.thread.runs.get(outcome.thread.active or "")
         if run is None or run.status != "running" or not outcome.events:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import TYPE_CHECKING, TypeAlias, assert_never, cast
 
 from .events import (
     Delta,
@@ -66,6 +66,8 @@ def decode(encoded: Encoded) -> Channel:
             return ItemNumber(number)
         case SetList(items=ranges):
             return SharedList(numbers_in(ranges))
+        case _:
+            assert_never(encoded)
 
 
 def decode_object(encoded: Mapping[str, Encoded]) -> dict[str, Channel]:
@@ -113,6 +115,8 @@ def apply(channels: Channels, deltas: Mapping[str, Delta]) -> Channels:
                 result.pop(name, None)
             case SetValue() | SetItem() | SetList():
                 result[name] = decode(delta)
+            case _:
+                assert_never(delta)
     return result
 
 

@@ -64,7 +64,7 @@ class SubmitRun:
     input: Json = None
     multitask_strategy: MultitaskStrategy = "enqueue"
     after_seconds: float = 0
-    timeout_seconds: float | None = None
+    timeout_seconds: float | None = 3600.0
     metadata: JsonObject = field(default_factory=dict[str, "Json"])
     kwargs: JsonObject = field(default_factory=dict[str, "Json"])
     if_not_exists: Literal["reject", "create"] = "reject"

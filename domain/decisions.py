@@ -176,7 +176,7 @@ def update_state(command: UpdateState, thread: Thread) -> Events:
         return ()  # A retry.
     encoder = Encoder(thread.next_item, thread.items)
     deltas = encoder.deltas(thread.state.channels, command.changes)
-    update = encoder.update(command.update)
+    update = encoder.update(command.update, deltas)
     return (
         StateUpdated(
             checkpoint_id=command.checkpoint_id,
@@ -276,7 +276,7 @@ def record_step(command: RecordStep, thread: Thread) -> Events:
         return ()  # A retry.
     encoder = Encoder(thread.next_item, thread.items, run.items)
     deltas = encoder.deltas(thread.state.channels, command.changes)
-    update = None if command.source == "input" else encoder.update(command.update)
+    update = None if command.source == "input" else encoder.update(command.update, deltas)
     return (
         StepRecorded(
             run_id=command.run_id,

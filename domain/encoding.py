@@ -9,7 +9,16 @@ import json
 from typing import TYPE_CHECKING, TypeAlias
 
 from .channels import ItemNumber, decode, numbers_in, ranges_of, read_channel
-from .events import MergeObject, SetItem, SetList, SetValue, SpliceList
+from .events import (
+    Encoded,
+    MergeObject,
+    SetItem,
+    SetList,
+    SetValue,
+    SpliceList,
+    StateUpdated,
+    StepRecorded,
+)
 from .ports import Replace, Splice
 from .shared_list import SharedList
 from .values import same
@@ -18,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from .channels import Channel, Channels, Items
-    from .events import Delta, Encoded, Range
+    from .events import Delta, Range
     from .ports import ChannelChange
     from .values import Json, JsonObject
 
@@ -32,6 +41,33 @@ MERGE_DEPTH_MAX = 32
 
 REFERENCE_CHARACTERS = 16
 """What a reference to an item takes, about; a shorter value is cheaper to store again."""
+
+
+def update_of(event: StepRecorded | StateUpdated) -> EncodedObject:
+    """Return what the node gave in this step."""
+    return _derived(event.deltas) if event.update is None else dict(event.update)
+
+
+def _derived(deltas: Mapping[str, Delta]) -> dict[str, Encoded]:
+    """Return the update that has just these effects, if each of them adds to a list or sets a value."""
+    update: dict[str, Encoded] = {}
+    for name, delta in deltas.items():
+        match delta:
+            case SpliceList(delete=0, items=items):
+                update[name] = SetList(op="list", items=items)
+            case SetValue() | SetItem() | SetList():
+                update[name] = delta
+            case _:
+                pass
+    return update
+
+
+def _alike(one: EncodedObject, other: EncodedObject) -> bool:
+    return one == other and all(
+        same(value.value, it.value)
+        for value, it in zip(one.values(), map(other.get, one), strict=True)
+        if isinstance(value, SetValue) and isinstance(it, SetValue)
+    )
 
 
 class Encoder:
@@ -56,10 +92,18 @@ class Encoder:
         """Encode each value of an object."""
         return {name: self._value(value, self._held.get(name)) for name, value in values.items()}
 
-    def update(self, values: Mapping[str, Json] | None) -> EncodedObject | None:
-        """Encode what a node gave, after `deltas`: mostly of the items that the state now holds."""
+    def update(
+        self, values: Mapping[str, Json] | None, deltas: Mapping[str, Delta]
+    ) -> EncodedObject | None:
+        """Encode what a node gave, after its `deltas`: mostly of the items that these brought in.
+
+        Returns None where the deltas tell it all (`update_of`), as they do in most steps.
+        """
+        if values is None:
+            return None
         self._expected = self.first_item
-        return None if values is None else self.object(values)
+        update = self.object(values)
+        return None if _alike(update, _derived(deltas)) else update
 
     def deltas(self, channels: Channels, changes: Mapping[str, ChannelChange]) -> dict[str, Delta]:
         """Encode what really changes; a channel that keeps its content has no delta."""

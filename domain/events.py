@@ -173,7 +173,7 @@ class RunAccepted(ItemsEvent):
     raw_input: Value = None
     multitask_strategy: Literal["reject", "enqueue", "interrupt", "rollback"] = "enqueue"
     after_seconds: float = 0
-    timeout_seconds: float | None = None
+    timeout_seconds: float | None = 3600.0
     metadata: Object = Field(default_factory=dict)
     kwargs: Object = Field(default_factory=dict)
     is_erased: bool = False
@@ -184,7 +184,7 @@ class RunStarted(Event):
 
     type: Literal["RunStarted"] = "RunStarted"
     run_id: str
-    attempt: int
+    attempt: int = 1
     holder: str = ""
 
 
@@ -193,7 +193,7 @@ class StepRecorded(ItemsEvent):
 
     type: Literal["StepRecorded"] = "StepRecorded"
     run_id: str
-    attempt: int
+    attempt: int = 1
     checkpoint_id: str
     source: Literal["input", "loop"] = "loop"
     node: str = ""
@@ -208,7 +208,7 @@ class ResultRecorded(Event):
 
     type: Literal["ResultRecorded"] = "ResultRecorded"
     run_id: str
-    attempt: int
+    attempt: int = 1
     name: str
     result: Value = None
     is_erased: bool = False
@@ -219,7 +219,7 @@ class RunHandedOver(Event):
 
     type: Literal["RunHandedOver"] = "RunHandedOver"
     run_id: str
-    attempt: int
+    attempt: int = 1
 
 
 class RunEnded(Event):
@@ -234,14 +234,14 @@ class RunSucceeded(RunEnded):
     """The run's code returned; its work stays."""
 
     type: Literal["RunSucceeded"] = "RunSucceeded"
-    attempt: int
+    attempt: int = 1
 
 
 class RunFailed(RunEnded):
     """The run's code raised, or its attempts are used up; its finished steps stay."""
 
     type: Literal["RunFailed"] = "RunFailed"
-    attempt: int
+    attempt: int = 1
     error: RunError
 
 
@@ -249,7 +249,7 @@ class RunTimedOut(RunEnded):
     """The run took longer than it may; its finished steps stay."""
 
     type: Literal["RunTimedOut"] = "RunTimedOut"
-    attempt: int
+    attempt: int = 1
     timeout_seconds: float
 
 

@@ -7,7 +7,6 @@ refers to any more (those of rolled-back runs) are left out; their numbers stay 
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
@@ -66,6 +65,7 @@ def from_snapshot(body: Mapping[str, Any]) -> Thread:
     items: list[Json] = [None] * body["items_count"]
     for first, values in body["items"]:
         items[first : first + len(values)] = values
+    stored = StoredItems(items)
     last = body["last_run"]
     state = _chained([_state_from(entry) for entry in (body["state"], *body["parents"])])
     return Thread(
@@ -75,12 +75,12 @@ def from_snapshot(body: Mapping[str, Any]) -> Thread:
         updated_at=_time(body["updated_at"]),
         state_updated_at=_time(body["state_updated_at"]),
         metadata=body["metadata"],
-        items=StoredItems(items),
+        items=stored,
         state=state,
         base=None if body["base"] is None else _base(_state_from(body["base"]), state),
         active=body["active"],
         holder=body["holder"],
-        runs={run["run_id"]: _run_from(run) for run in body["runs"]},
+        runs={run["run_id"]: _run_from(run, stored) for run in body["runs"]},
         last_run=last and EndedRun(last[0], last[1], last[2], _time(last[3])),
     )
 
@@ -110,7 +110,7 @@ def _chained(states: list[State]) -> State:
     """Link the states, newest first, each with the one behind it; return the newest."""
     newest = states[-1]
     for depth, state in enumerate(reversed(states[:-1]), 1):
-        newest = replace(state, parent=newest, depth=depth)
+        newest = state.changed(parent=newest, depth=depth)
     return newest
 
 
@@ -119,7 +119,7 @@ def _base(base: State, state: State) -> State:
     link: State | None = state
     while link is not None and link.checkpoint != base.checkpoint:
         link = link.parent
-    return base if link is None else replace(base, parent=link.parent, depth=link.depth)
+    return base if link is None else base.changed(parent=link.parent, depth=link.depth)
 
 
 def _segments(thread: Thread) -> list[tuple[int, list[Json]]]:
@@ -193,7 +193,7 @@ def _run(run: Run) -> dict[str, Any]:
     return {
         "run_id": run.run_id,
         "status": run.status,
-        "accepted": run.accepted.model_dump(mode="json", exclude_defaults=True),
+        "accepted": run.accepted.model_dump(mode="json", exclude={"items"}, exclude_defaults=True),
         "items": list(run.items),
         "accepted_version": run.accepted_version,
         "created_at": _micros(run.created_at),
@@ -206,12 +206,14 @@ def _run(run: Run) -> dict[str, Any]:
     }
 
 
-def _run_from(body: Mapping[str, Any]) -> Run:
+def _run_from(body: Mapping[str, Any], items: StoredItems) -> Run:
     started = cast("int | None", body["started_at"])
     return Run(
         run_id=body["run_id"],
         status=body["status"],
-        accepted=RunAccepted.model_validate(body["accepted"]),
+        accepted=RunAccepted.model_validate(
+            {**body["accepted"], "items": items.slice(*body["items"])}
+        ),
         items=(body["items"][0], body["items"][1]),
         accepted_version=body["accepted_version"],
         created_at=_time(body["created_at"]),

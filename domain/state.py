@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from .value import Value
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -15,8 +17,7 @@ CHECKPOINTS_KEPT_MIN = 64
 """A state reaches at least so many checkpoints back, if there are so many; the log has them all."""
 
 
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
+class Checkpoint(NamedTuple):
     """Where a state came from."""
 
     checkpoint_id: str
@@ -30,8 +31,8 @@ class Checkpoint:
     parent_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+@dataclass(frozen=True)
+class State(Value):
     """What a rollback puts back: the channels, what stands open, the error, and where it came from."""
 
     channels: Channels = field(default_factory=dict[str, "Channel"])
@@ -79,7 +80,7 @@ class State:
             link = link.parent
         parent: State | None = None
         for depth, link in enumerate(reversed(chain)):
-            parent = replace(link, parent=parent, depth=depth)
+            parent = link.changed(parent=parent, depth=depth)
         return parent or self
 
 

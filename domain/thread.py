@@ -7,7 +7,7 @@ whatever the run's length.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, TypeAlias, assert_never
 
@@ -36,6 +36,7 @@ from .events import (
 )
 from .shared_list import SharedList
 from .state import EMPTY_STATE, Checkpoint, State
+from .value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -47,11 +48,11 @@ if TYPE_CHECKING:
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+@dataclass(frozen=True)
+class Run(Value):
     """A run in flight: accepted, and not at its end.
 
-    `items` are the numbers of those that its acceptance brought in; `accepted` is without them.
+    `items` are the numbers of those that its acceptance brought in.
     """
 
     run_id: str
@@ -83,8 +84,8 @@ class EndedRun:
     ended_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Thread:
+@dataclass(frozen=True)
+class Thread(Value):
     """The fold of a thread's log.
 
     `state` is what stands now, with the work of the active run. `base` is what stood when that run
@@ -164,12 +165,8 @@ def evolve(thread: Thread, recorded: RecordedEvent) -> Thread:
         items = _with_items(items, event)
     elif isinstance(event, ThreadDeleted):  # The numbers stay taken; what they named is gone.
         items = SharedList["Json"]([None] * len(items))
-    return replace(
-        _applied(thread, recorded, items),
-        version=recorded.version,
-        updated_at=recorded.recorded_at,
-        items=items,
-    )
+    after = _applied(thread, recorded, items)
+    return after.changed(version=recorded.version, updated_at=recorded.recorded_at, items=items)
 
 
 def _with_items(items: Items, event: ItemsEvent) -> Items:
@@ -185,7 +182,15 @@ def _with_items(items: Items, event: ItemsEvent) -> Items:
 
 def _applied(thread: Thread, recorded: RecordedEvent, items: Items) -> Thread:  # noqa: C901 - one arm an event
     event, at = recorded.event, recorded.recorded_at
-    match event:
+    match event:  # The frequent ones first.
+        case StepRecorded():
+            return _stepped(thread, event, recorded)
+        case RunAccepted():
+            return _with_run(thread, _accepted(event, recorded))
+        case RunStarted(run_id=run_id):
+            return _started(thread, event, at) if run_id in thread.runs else thread
+        case RunSucceeded() | RunFailed() | RunTimedOut() | RunInterrupted():
+            return _ended(thread, event, recorded)
         case ThreadCreated():
             return Thread(
                 is_present=True, created_at=at, state_updated_at=at, metadata=event.metadata
@@ -193,41 +198,30 @@ def _applied(thread: Thread, recorded: RecordedEvent, items: Items) -> Thread:  
         case ThreadCopied():
             return _copied(event, recorded)
         case ThreadPatched():
-            return replace(thread, metadata={**thread.metadata, **event.metadata})
+            return thread.changed(metadata={**thread.metadata, **event.metadata})
         case ThreadDeleted():
             return Thread(created_at=thread.created_at, state_updated_at=at)
-        case RunAccepted():
-            return _with_run(thread, _accepted(event, recorded))
-        case RunStarted(run_id=run_id):
-            return _started(thread, event, at) if run_id in thread.runs else thread
-        case StepRecorded():
-            return _stepped(thread, event, recorded)
         case ResultRecorded(run_id=run_id):
             run = thread.runs.get(run_id)
             if run is None:
                 return thread
-            return _with_run(
-                thread, replace(run, results={**run.results, event.name: event.result})
-            )
+            return _with_run(thread, run.changed(results={**run.results, event.name: event.result}))
         case RunHandedOver(run_id=run_id):
             run = thread.runs.get(run_id)
             if run is None:
                 return thread
-            handed_over = replace(
-                run, status="pending", handed_over=run.handed_over + 1, updated_at=at
+            handed_over = run.changed(
+                status="pending", handed_over=run.handed_over + 1, updated_at=at
             )
             return _with_run(thread, handed_over)
-        case RunSucceeded() | RunFailed() | RunTimedOut() | RunInterrupted():
-            return _ended(thread, event, recorded)
         case RunRolledBack(run_id=run_id):
             if run_id == thread.active and thread.base is not None:
-                return replace(
-                    _without_run(thread, run_id), state=thread.base, base=None, active=None
-                )
+                remaining = _without_run(thread, run_id)
+                return remaining.changed(state=thread.base, base=None, active=None)
             return _without_run(thread, run_id)
         case RunDeleted(run_id=run_id):
             last = thread.last_run
-            return replace(thread, last_run=None if last and last.run_id == run_id else last)
+            return thread.changed(last_run=None if last and last.run_id == run_id else last)
         case StateUpdated():
             return _updated(thread, event, recorded)
         case _:
@@ -235,13 +229,13 @@ def _applied(thread: Thread, recorded: RecordedEvent, items: Items) -> Thread:  
 
 
 def _with_run(thread: Thread, run: Run) -> Thread:
-    return replace(thread, runs={**thread.runs, run.run_id: run})
+    return thread.changed(runs={**thread.runs, run.run_id: run})
 
 
 def _without_run(thread: Thread, run_id: str) -> Thread:
     if run_id not in thread.runs:
         return thread
-    return replace(thread, runs={key: run for key, run in thread.runs.items() if key != run_id})
+    return thread.changed(runs={key: run for key, run in thread.runs.items() if key != run_id})
 
 
 def _accepted(event: RunAccepted, recorded: RecordedEvent) -> Run:
@@ -249,7 +243,7 @@ def _accepted(event: RunAccepted, recorded: RecordedEvent) -> Run:
     return Run(
         run_id=event.run_id,
         status="pending",
-        accepted=event.model_copy(update={"items": ()}) if event.items else event,
+        accepted=event,
         items=(event.first_item, event.first_item + len(event.items)),
         accepted_version=recorded.version,
         created_at=at,
@@ -262,16 +256,19 @@ def _started(thread: Thread, event: RunStarted, at: datetime) -> Thread:
     run = thread.runs[event.run_id]
     # Only the first attempt sets the base.
     base = thread.state if run.attempt == 0 or thread.base is None else thread.base
-    started = replace(
-        run,
+    started = run.changed(
         status="running",
         attempt=event.attempt,
         started_at=run.started_at or at,
         updated_at=at,
     )
     # A function graph has no resume point: each attempt starts again on the base.
-    return replace(
-        _with_run(thread, started), active=event.run_id, base=base, state=base, holder=event.holder
+    return thread.changed(
+        runs={**thread.runs, run.run_id: started},
+        active=event.run_id,
+        base=base,
+        state=base,
+        holder=event.holder,
     )
 
 
@@ -292,8 +289,8 @@ def _stepped(thread: Thread, event: StepRecorded, recorded: RecordedEvent) -> Th
     )
     state = old.followed_by(checkpoint, apply(old.channels, event.deltas), event.next)
     if event.is_erased:
-        state = replace(state, is_erased=True)
-    return replace(thread, state=state, state_updated_at=recorded.recorded_at)
+        state = state.changed(is_erased=True)
+    return thread.changed(state=state, state_updated_at=recorded.recorded_at)
 
 
 def _updated(thread: Thread, event: StateUpdated, recorded: RecordedEvent) -> Thread:
@@ -309,8 +306,8 @@ def _updated(thread: Thread, event: StateUpdated, recorded: RecordedEvent) -> Th
     )
     state = old.followed_by(checkpoint, apply(old.channels, event.deltas), event.next)
     if event.is_erased:
-        state = replace(state, is_erased=True)
-    return replace(thread, state=state, state_updated_at=recorded.recorded_at)
+        state = state.changed(is_erased=True)
+    return thread.changed(state=state, state_updated_at=recorded.recorded_at)
 
 
 def _ended(
@@ -322,13 +319,13 @@ def _ended(
     if run_id not in thread.runs:
         return thread
     ended = EndedRun(run_id, end_status(event), recorded.version, at)
-    thread = replace(_without_run(thread, run_id), last_run=ended)
+    thread = _without_run(thread, run_id).changed(last_run=ended)
     if run_id != thread.active:
         if isinstance(event, RunFailed):
-            thread = replace(thread, state=replace(thread.state, error=event.error))
+            thread = thread.changed(state=thread.state.changed(error=event.error))
         return thread  # It never started, so it leaves no work.
-    state = replace(thread.state, next=event.next, tasks=event.tasks, error=_error(event))
-    return replace(thread, state=state, base=None, active=None, state_updated_at=at)
+    state = thread.state.changed(next=event.next, tasks=event.tasks, error=_error(event))
+    return thread.changed(state=state, base=None, active=None, state_updated_at=at)
 
 
 def end_status(event: RunEnded) -> RunStatus:

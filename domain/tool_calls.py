@@ -17,19 +17,24 @@ STOPPED = "The tool call was stopped before its result was known."
 
 
 def is_provider_valid(messages: Messages) -> bool:
-    """Say whether every tool call is directly followed by its result, and every result answers a call before it."""
-    waiting: set[str] = set()
-    for message in messages:
-        kind = message.get("type") if isinstance(message, dict) else None
-        if kind == "tool":
-            if _answered(message) not in waiting:
-                return False
-            waiting.discard(_answered(message))
-            continue
-        if waiting:
+    """Say whether every tool call is directly followed by its result, and every result answers a call before it.
+
+    It is asked at each input, of histories of any length: one quick look at each message, a closer one only at calls.
+    """
+    tools = [at for at, message in enumerate(messages) if _is_tool(message)]
+    calling = [
+        at
+        for at, message in enumerate(messages)
+        if isinstance(message, dict) and message.get("tool_calls")
+    ]
+    answered = 0
+    for at in calling:
+        wanted = _calls(messages[at])
+        results = messages[at + 1 : at + 1 + len(wanted)]
+        if {_answered(result) for result in results if _is_tool(result)} != wanted.keys():
             return False
-        waiting = set(_calls(message))
-    return not waiting
+        answered += len(wanted)
+    return answered == len(tools)
 
 
 def provider_valid(

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from ...domain.channels import decode_object, read_values
+from ...domain.encoding import update_of
 from ...domain.events import RecordedEvent, RunStarted, StepRecorded
 from ...domain.thread import EMPTY_THREAD, Thread
 from ...domain.values import Json, JsonObject
@@ -87,9 +88,7 @@ class Frames:
 
     def _step(self, event: StepRecorded, thread: Thread) -> Iterator[Event]:
         if event.source == "loop":
-            update: JsonObject | None = None
-            if event.update is not None:
-                update = read_values(decode_object(event.update), thread.items)
+            update = read_values(decode_object(update_of(event)), thread.items)
             if self._has_messages:
                 yield from self._messages(event.node, update)
             if "updates" in self._modes:
@@ -153,9 +152,7 @@ class Frames:
 
     def _checkpoint(self, thread: Thread) -> JsonObject:
         state = thread.state
-        view = state_object(
-            StateView(self._thread_id, state, thread.items, thread.metadata)
-        )
+        view = state_object(StateView(self._thread_id, state, thread.items, thread.metadata))
         return {
             "config": _config(view["checkpoint"]),
             "parent_config": _config(view["parent_checkpoint"]),

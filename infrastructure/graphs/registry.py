@@ -30,6 +30,7 @@ class GraphRegistry:
     def __init__(self, runners: Iterable[GraphRunner] = ()) -> None:
         self._runners: dict[str, GraphRunner] = {}
         self._by_assistant: dict[str, str] = {}
+        self._assistants: dict[str, str] = {}
         self.threads = Threads()
         """Those of all functions that are not async."""
         for runner in runners:
@@ -52,7 +53,8 @@ class GraphRegistry:
         if graph_id in self._runners:
             raise ConfigurationError(f"there are two graphs of the name {graph_id}")
         self._runners[graph_id] = runner
-        self._by_assistant[default_assistant_id(graph_id)] = graph_id
+        self._assistants[graph_id] = default_assistant_id(graph_id)
+        self._by_assistant[self._assistants[graph_id]] = graph_id
 
     def add_function(
         self,
@@ -87,8 +89,9 @@ class GraphRegistry:
             GraphNotFoundError: it is no UUID, and the id of no graph.
             AssistantNotFoundError: it is the UUID of no assistant.
         """
-        if assistant_id in self._runners:
-            return default_assistant_id(assistant_id), assistant_id
+        found = self._assistants.get(assistant_id)
+        if found is not None:
+            return found, assistant_id
         try:
             identity = str(uuid.UUID(assistant_id))
         except ValueError:

@@ -1,7 +1,7 @@
 """Events to stored bytes and back. No SQL here, and nothing about where the bytes lie.
 
 A stored event is a topic, `<type>.<schema version>`, and a state, `{"at": microseconds, "by": actor,
-"event": fields}`. Fields that hold their default are left out, and so is the type: the topic has it.
+…fields}`. Fields that hold their default are left out, and so is the type: the topic has it.
 """
 
 from __future__ import annotations
@@ -118,10 +118,9 @@ class EventCodec:
         return self._encode(event, to_microseconds(recorded_at), actor)
 
     def _encode(self, event: ThreadEvent, at: int, actor: str | None) -> bytes:
-        fields = _fields(event)
         if actor is None:
-            return _dumps({"at": at, "event": fields})
-        return _dumps({"at": at, "by": actor, "event": fields})
+            return _dumps({"at": at, **_fields(event)})
+        return _dumps({"at": at, "by": actor, **_fields(event)})
 
     def rows(
         self,
@@ -149,17 +148,17 @@ class EventCodec:
         if reader is None:
             reader = self._reader(topic)
         validate, upcasters = reader
-        envelope = orjson.loads(state)
-        fields = envelope["event"]
+        fields = orjson.loads(state)
+        at, actor = fields.pop("at"), fields.pop("by", None)
         for upcast in upcasters:
             fields = upcast(fields)
         return RecordedEvent(
             thread_id,
             version,
             position,
-            _EPOCH + timedelta(microseconds=envelope["at"]),
+            _EPOCH + timedelta(microseconds=at),
             validate(fields),
-            envelope.get("by"),
+            actor,
         )
 
     def _reader(self, topic: str) -> tuple[Callable[[Any], Any], tuple[Upcaster, ...]]:

@@ -40,7 +40,7 @@ def open_store(
         ConfigurationError: no such kind of store, or the file cannot be written.
     """
     scheme, separator, rest = url.partition("://")
-    name = holder or f"{os.getpid()}-{uuid.uuid4().hex}"
+    name = holder or f"{os.getpid()}-{uuid.uuid4().hex[:12]}"
     if separator and scheme == "memory":
         log = MemoryLog()
         return LogStore(log, MemoryHolding(log, name))

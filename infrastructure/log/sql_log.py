@@ -255,6 +255,8 @@ class SQLTasks:
                 if rows and rows[0][0] >= snapshot.version:
                     return
             row = (snapshot.thread_id, snapshot.version, snapshot.schema, snapshot.body)
+            # Deleted first: an update in place takes new pages before it frees the old ones, and the file grows by them.
+            session.execute(self._sql.delete_snapshot, (snapshot.thread_id, 0))
             session.execute(self._sql.upsert_snapshot, row)
 
         return task

@@ -17,6 +17,7 @@ from ...domain.errors import StoreUnavailableError
 from ...domain.events import RecordedEvent
 from ...domain.ports import HeldLease
 from .codec import CODEC
+from .collection import paused_collection
 from .erasure import next_chunk
 from .log import UNLIMITED
 from .planning import Erasure, Write
@@ -123,7 +124,8 @@ class LogStore:
             raise StoreUnavailableError("The store is closed")
 
     def _decoded(self, rows: Sequence[LogRow]) -> tuple[RecordedEvent, ...]:
-        return tuple(map(self._codec.decode, rows))
+        with paused_collection(len(rows)):
+            return tuple(map(self._codec.decode, rows))
 
     # ---------------------------------------------------------------- events
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from statistics import median
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -66,6 +67,8 @@ async def _roll_back(client: LangGraphClient, steps: int, *, is_wait: bool) -> f
         await asyncio.sleep(0.02)
         state = await client.threads.get_state(thread_id)
         messages = state["values"].get("messages", [])
+    gc.collect()  # A long run's messages were just read, and are garbage by now.
+    await asyncio.sleep(0.02)
     started = perf_counter()
     if is_wait:
         values = await client.runs.wait(

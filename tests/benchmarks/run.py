@@ -1,9 +1,9 @@
 """`make bench`: runs the benchmarks, each group in a process of its own, and writes down what they measured.
 
-    .venv/bin/python tests/benchmarks/run.py [--only NAME] [--quick] [--list]
+    .venv/bin/python tests/benchmarks/run.py [--only NAME] [--quick]
 
-A full run rewrites the tables of docs/benchmarks.md; `--only` rewrites those of its groups. `--quick` takes small sizes, to see
-that all of it works: its figures say little, and are not written down.
+A run rewrites the tables of docs/benchmarks.md; with `--only`, those of these groups. `--quick` takes small sizes, to see that
+all of it works: its figures say little, and are not written down.
 """
 
 from __future__ import annotations
@@ -15,13 +15,12 @@ from importlib import import_module
 from multiprocessing import get_context
 from pathlib import Path
 from time import perf_counter
+from traceback import print_exception
 from typing import TYPE_CHECKING
 
 ROOT = Path(__file__).parents[2]
-if sys.path[0] != str(
-    ROOT
-):  # As a script its folder stands there, and its modules would be found twice.
-    sys.path[0] = str(ROOT)
+# A script's own folder stands there, under which its modules would have other names.
+sys.path[0] = str(ROOT)
 
 if TYPE_CHECKING:
     from tests.benchmarks.harness import Row
@@ -49,14 +48,22 @@ def main() -> None:
     report = import_module("tests.benchmarks.report")
     started = perf_counter()
     report.say(report.machine())
-    # A process for each group: none finds a heap, a thread or a cache that another one left.
-    with ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1) as pool:
-        for name in options.only or GROUPS:
-            rows = pool.submit(measure, name, quick=options.quick).result()
-            report.say(f"\n{GROUPS[name]} ({name})\n{report.plain(rows)}")
-            if not options.quick:
-                report.rewrite(ROOT / "docs" / "benchmarks.md", name, GROUPS[name], rows)
+    failed: list[str] = []
+    for name in options.only or GROUPS:
+        # A process for each: none finds a heap, a thread or a cache that another one left.
+        with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+            future = pool.submit(measure, name, quick=options.quick)
+            if error := future.exception():
+                print_exception(error)
+                failed.append(name)
+                continue
+        rows = future.result()
+        report.say(f"\n{GROUPS[name]} ({name})\n{report.plain(rows)}")
+        if not options.quick:
+            report.rewrite(ROOT / "docs" / "benchmarks.md", name, GROUPS[name], rows)
     report.say(f"\n{perf_counter() - started:.0f} s")
+    if failed:
+        sys.exit(f"could not be measured: {', '.join(failed)}")
 
 
 def _options() -> argparse.Namespace:

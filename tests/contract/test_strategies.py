@@ -1,4 +1,4 @@
-"""Each strategy as each client sees it, with a run in flight; the rules themselves are tested in tests/domain and tests/engine."""
+"""Each strategy as each client sees it, with a run in flight. The rules themselves are tested in tests/domain."""
 
 import pytest
 

@@ -128,7 +128,7 @@ async def test_a_run_that_fails_says_why(engine: Engine, caller: Caller) -> None
 
     thread_id = await caller.create_thread()
     error = {"error": "ValueError", "message": "no such luck"}
-    values = await caller.wait(thread_id, "a", assistant_id="broken")
+    values = await caller.wait(thread_id, "a", "broken")
     assert values == {"__error__": error}
 
 
@@ -160,7 +160,9 @@ async def test_an_unknown_run_cannot_be_joined(client: LangGraphClient) -> None:
 
 
 @pytest.mark.parametrize("call", ["wait", "stream"])
-@pytest.mark.parametrize(("on_disconnect", "status"), [("cancel", "interrupted"), (None, "success")])
+@pytest.mark.parametrize(
+    ("on_disconnect", "status"), [("cancel", "interrupted"), (None, "success")]
+)
 async def test_a_client_that_leaves_cancels_its_run_only_if_it_said_so(
     raw: httpx.AsyncClient,
     client: LangGraphClient,
@@ -220,7 +222,8 @@ async def test_in_process_too_a_client_that_leaves_is_noticed(
         await waiting
     await until(lambda: not engine._hub.has_listeners(thread_id))
     (run,) = await client.runs.list(thread_id)
-    assert run["status"] == "interrupted"
+    await soon(client.runs.join(thread_id, run["run_id"]))
+    assert (await client.runs.get(thread_id, run["run_id"]))["status"] == "interrupted"
 
 
 # ------------------------------------------------------------------ cancelling

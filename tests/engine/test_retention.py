@@ -40,7 +40,9 @@ async def cells(database: Database, engine: Engine) -> str:
         held += [repr(snapshot) for snapshot in database.log.snapshots.values()]
         return "\n".join(held)
     with sqlite3.connect(database.path) as connection:
-        tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        tables = connection.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'table'"
+        ).fetchall()
         rows = [
             row
             for (table,) in tables
@@ -129,9 +131,7 @@ async def test_under_keep_the_audit_still_shows_every_state(database: Database) 
         thread_id, run_id = await roll_back(engine, gates, is_queued=False)
         log = await engine.queries.log(thread_id)
         last = max(
-            r.version
-            for r in log
-            if isinstance(r.event, StepRecorded) and r.event.run_id == run_id
+            r.version for r in log if isinstance(r.event, StepRecorded) and r.event.run_id == run_id
         )
         state = await engine.queries.get_state_at(thread_id, last)
         assert heard(state.values) == [*answered("pre"), SECRET, f"{SECRET}.1"]

@@ -141,10 +141,7 @@ def test_moments_come_back_to_the_microsecond(moment: datetime) -> None:
 def test_defaults_and_the_type_are_not_stored() -> None:
     _, _, _, topic, state = stored(RunStarted(run_id="r", attempt=1))
     assert topic == "RunStarted.1"
-    assert orjson.loads(state) == {
-        "at": to_microseconds(START),
-        "event": {"run_id": "r", "attempt": 1},
-    }
+    assert orjson.loads(state) == {"at": to_microseconds(START), "run_id": "r"}
 
 
 def test_the_tag_that_tells_deltas_apart_is_stored() -> None:
@@ -161,7 +158,7 @@ def test_objects_as_deep_as_values_may_be_are_stored() -> None:
 
 
 def test_unknown_fields_are_ignored_when_read() -> None:
-    state = b'{"at":1,"later":0,"event":{"run_id":"r","attempt":2,"mood":"fine"}}'
+    state = b'{"at":1,"later":0,"run_id":"r","attempt":2,"mood":"fine"}'
     assert CODEC.decode((1, "t", 1, "RunStarted.1", state)).event == RunStarted(
         run_id="r", attempt=2
     )
@@ -172,7 +169,7 @@ def test_unknown_fields_are_ignored_when_read() -> None:
 )
 def test_what_is_not_known_is_not_guessed(topic: str) -> None:
     with pytest.raises(UnreadableEventError):
-        CODEC.decode((1, "t", 1, topic, b'{"at":1,"event":{"run_id":"r","attempt":2}}'))
+        CODEC.decode((1, "t", 1, topic, b'{"at":1,"run_id":"r","attempt":2}'))
 
 
 def test_what_is_not_json_is_not_written() -> None:
@@ -193,7 +190,7 @@ def test_old_schema_versions_are_brought_up_step_by_step() -> None:
             upcasters={("RunStarted", 1): count_from_one, ("RunStarted", 2): rename},
         )
     )
-    state = b'{"at":1,"event":{"run_id":"r","attempt":0,"worker":"w"}}'
+    state = b'{"at":1,"run_id":"r","attempt":0,"worker":"w"}'
     expected = RunStarted(run_id="r", attempt=1, holder="w")
     assert codec.decode((1, "t", 1, "RunStarted.1", state)).event == expected
     assert codec.topic(expected) == "RunStarted.3"

@@ -50,7 +50,7 @@ async def served(engine: Engine) -> AsyncIterator[str]:
     server = _Server(config)
     serving = asyncio.create_task(server.serve(sockets=[bound]))
     try:
-        while not server.started:
+        while not server.started:  # noqa: ASYNC110 - it tells nobody
             await asyncio.sleep(TICK_SECONDS)
         yield url_of(bound)
     finally:
@@ -62,7 +62,7 @@ async def until(condition: Callable[[], bool]) -> None:
     """Wait for what nobody is told of, such as a server's hearing that its client has left."""
 
     async def look() -> None:
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - see above
             await asyncio.sleep(TICK_SECONDS)
 
     await soon(look())
@@ -89,7 +89,9 @@ class Caller(Protocol):
         """Create a run; raises RefusedError."""
         ...
 
-    async def wait(self, thread_id: str, text: str, **options: Any) -> dict[str, Any]: ...
+    async def wait(
+        self, thread_id: str, text: str, graph: str = "agent", **options: Any
+    ) -> dict[str, Any]: ...
 
     async def join(self, thread_id: str, run_id: str) -> dict[str, Any]: ...
 
@@ -115,10 +117,12 @@ class AsyncCaller:
             run = await self._client.runs.create(thread_id, "agent", **options)
         return run["run_id"]
 
-    async def wait(self, thread_id: str, text: str, **options: Any) -> dict[str, Any]:
+    async def wait(
+        self, thread_id: str, text: str, graph: str = "agent", **options: Any
+    ) -> dict[str, Any]:
         with _refusals():
             return await self._client.runs.wait(
-                thread_id, "agent", input=said(text, role="user"), raise_error=False, **options
+                thread_id, graph, input=said(text, role="user"), raise_error=False, **options
             )
 
     async def join(self, thread_id: str, run_id: str) -> dict[str, Any]:
@@ -148,17 +152,17 @@ class SyncCaller:
     async def create(self, thread_id: str, text: str, **options: Any) -> str:
         options.setdefault("input", said(text, role="user"))
         with _refusals():
-            run = await asyncio.to_thread(
-                self._client.runs.create, thread_id, "agent", **options
-            )
+            run = await asyncio.to_thread(self._client.runs.create, thread_id, "agent", **options)
         return run["run_id"]
 
-    async def wait(self, thread_id: str, text: str, **options: Any) -> dict[str, Any]:
+    async def wait(
+        self, thread_id: str, text: str, graph: str = "agent", **options: Any
+    ) -> dict[str, Any]:
         with _refusals():
             return await asyncio.to_thread(
                 self._client.runs.wait,
                 thread_id,
-                "agent",
+                graph,
                 input=said(text, role="user"),
                 raise_error=False,
                 **options,
@@ -193,8 +197,10 @@ class RawCaller:
         body = {"assistant_id": "agent", "input": said(text, role="user"), **options}
         return (await self._call("POST", f"/threads/{thread_id}/runs", body))["run_id"]
 
-    async def wait(self, thread_id: str, text: str, **options: Any) -> dict[str, Any]:
-        body = {"assistant_id": "agent", "input": said(text, role="user"), **options}
+    async def wait(
+        self, thread_id: str, text: str, graph: str = "agent", **options: Any
+    ) -> dict[str, Any]:
+        body = {"assistant_id": graph, "input": said(text, role="user"), **options}
         return await self._call("POST", f"/threads/{thread_id}/runs/wait", body)
 
     async def join(self, thread_id: str, run_id: str) -> dict[str, Any]:
@@ -256,9 +262,11 @@ class JavaScriptCaller:
             "run_id"
         ]
 
-    async def wait(self, thread_id: str, text: str, **options: Any) -> dict[str, Any]:
+    async def wait(
+        self, thread_id: str, text: str, graph: str = "agent", **options: Any
+    ) -> dict[str, Any]:
         payload = {**_payload(text, options), "raiseError": False}
-        return await self._call("runs", "wait", thread_id, "agent", payload)
+        return await self._call("runs", "wait", thread_id, graph, payload)
 
     async def join(self, thread_id: str, run_id: str) -> dict[str, Any]:
         return await self._call("runs", "join", thread_id, run_id)

@@ -93,6 +93,7 @@ def complete(thread: Thread) -> dict[str, Any]:
         "base": thread.base and visible_state(thread.base, thread.items),
         "channels": {name: repr(channel) for name, channel in thread.state.channels.items()},
         "run_items": [run.items for run in thread.runs.values()],
+        "accepted": [text(run.accepted.model_dump(mode="json")) for run in thread.runs.values()],
         "run_versions": [run.accepted_version for run in thread.runs.values()],
     }
 
