@@ -11,7 +11,7 @@ TEST_STAMP := $(VENV)/.installed-test
 PYTEST   := $(BIN)/pytest
 # Two workers; tests of one xdist_group share a worker, and so what they have set up.
 PARALLEL := -n 2 --dist loadgroup
-QUICK_PATHS = $(wildcard tests/domain tests/contracts)
+QUICK_PATHS = tests/domain tests/graphs tests/stores/test_store_contract.py
 
 # Twice quiet: errors alone. Nothing may ask, and there may be nobody to see a progress bar.
 PIP_FLAGS := --quiet --quiet --no-input --disable-pip-version-check

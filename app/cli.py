@@ -29,6 +29,8 @@ from .settings import Settings
 
 DEFAULT_STORE = "sqlite:///threadfold.db"
 DEFAULT_CONFIG = Path("langgraph.json")
+logger = logging.getLogger(__name__)
+
 FOLLOW_SECONDS = 0.25
 """How often a followed log is looked at."""
 
@@ -105,6 +107,8 @@ def serve(
         registry = _graphs(config, is_demo=demo_agent)
         engine = Engine(store, settings=settings_from_environment(), registry=registry)
         bound = serving.bound_socket(host, port)
+        if not serving.is_local(bound):
+            logger.warning("there is no authentication: whoever can reach %s can use it", host)
         greeting = f"Threadfold {__version__} listens on {serving.url_of(bound)}"
         await serving.serve(
             engine, bound, lambda: typer.echo(f"{greeting} and keeps threads in {store}")

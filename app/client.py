@@ -57,8 +57,7 @@ class EngineTransport(httpx.AsyncBaseTransport):
         """Return the response as soon as it starts; its body comes as the app sends it."""
         if not self._engine.is_open:
             await self._open()
-        body = b"".join([part async for part in _parts(request)])
-        exchange = _Exchange(body)
+        exchange = _Exchange(await request.aread())
         task = asyncio.create_task(
             exchange.run(self._app, _scope(request)), name=f"{request.method} {request.url.path}"
         )
@@ -165,15 +164,6 @@ class _Body(httpx.AsyncByteStream):
 
     async def aclose(self) -> None:
         self._exchange.leave()
-
-
-async def _parts(request: httpx.Request) -> AsyncIterator[bytes]:
-    if isinstance(request.stream, httpx.AsyncByteStream):
-        async for part in request.stream:
-            yield part
-        return
-    for part in request.stream:
-        yield part
 
 
 def _scope(request: httpx.Request) -> MutableMapping[str, Any]:

@@ -300,7 +300,7 @@ class Engine:
         )
         if multitask_strategy == "interrupt":
             await self._worker.flush(thread_id)  # Its finished steps stay.
-        outcome = await self._executor.execute(thread_id, command)
+        outcome = await self._worker.submit(thread_id, command)
         return await self.queries.accepted_run(thread_id, run_id, outcome)
 
     async def get_run(self, thread_id: str, run_id: str) -> RunView:

@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-Intent: TypeAlias = Command | Callable[[Thread, datetime], Command]
-"""A command, or what makes one of the newest thread and the time; it is called again for each decision."""
+Intent: TypeAlias = Command | Callable[[Thread, datetime], Command | None]
+"""A command, or what makes one (or none) of the newest thread and the time; it is called again for each decision."""
 
 MICROSECOND = timedelta(microseconds=1)
 EVENTS_AT_ONCE = 2_000
@@ -371,7 +371,7 @@ def _decided(
     threads: list[Thread] = []
     for intent in intents:
         command = intent(thread, now) if callable(intent) else intent
-        for event in decide(command, thread):
+        for event in () if command is None else decide(command, thread):
             recorded = RecordedEvent(thread_id, thread.version + 1, 0, now, event, envelope.actor)
             planned.append(recorded)
             thread = evolve(thread, recorded)

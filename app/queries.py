@@ -196,7 +196,9 @@ class Queries:
         for recorded in outcome.events:
             event = recorded.event
             if isinstance(event, RunAccepted) and event.run_id == run_id:
-                row = in_flight_row(thread_id, outcome.thread.runs[run_id])
+                # As it was accepted, although it may have been started in the same append.
+                run = outcome.thread.runs[run_id].changed(status="pending", attempt=0)
+                row = in_flight_row(thread_id, run)
                 return _run_view(row, event, outcome.thread)
         return await self.get_run(thread_id, run_id)
 

@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 from contextlib import contextmanager
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 import uvicorn
@@ -51,6 +52,11 @@ def bound_socket(host: str, port: int) -> socket.socket:
             f"Cannot listen on {host}:{port}: {reason}. Choose another port with --port."
         ) from error
     return bound
+
+
+def is_local(bound: socket.socket) -> bool:
+    """Say whether only programs on this machine can reach a socket."""
+    return ip_address(bound.getsockname()[0]).is_loopback
 
 
 def url_of(bound: socket.socket) -> str:

@@ -7,45 +7,32 @@ attempt; its code is cancelled; the next run starts when that code has stopped o
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ..domain.commands import HandOverRun, StartRun
+from ..domain.commands import StartRun
 from ..domain.errors import RefusedError, StoreError
+from ..domain.events import RunStarted
 from .attempts import Attempt
+from .draining import hand_over, wait_for
 from .hub import Committed
+from .places import Place
+from .recovery import Recovery
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from ..domain.commands import Command
+    from ..domain.commands import Command, SubmitRun
     from ..domain.ports import Clock, EventStore, Ids, Lease, TaskHandle, Tasks
     from ..domain.thread import Run, Thread
     from .attempts import Runners
-    from .executor import Executor
+    from .executor import Executor, Outcome
     from .hub import Hub, Notice
     from .settings import Settings
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class _Place:
-    """What the worker knows of one thread: the code it runs there, and what it waits for."""
-
-    attempt: Attempt | None = None
-    fenced_until: float | None = None
-    """Monotonic time at which the grace time of a fenced attempt is over."""
-    holds_slot: bool = False
-    starting: TaskHandle | None = None
-    not_before: float = 0.0
-    """Monotonic time before which nothing is started: another process's code still runs, or the store is away."""
-    others_until: float | None = None
-    """Monotonic time at which the grace time of another process's fenced code is over."""
-    timer: TaskHandle | None = None
-    timer_at: float = field(default=float("inf"))
 
 
 class Worker:
@@ -73,13 +60,16 @@ class Worker:
         self._clock = clock
         self._ids = ids
         self._tasks = tasks
-        self._places: dict[str, _Place] = {}
+        self._places: dict[str, Place] = {}
         self._ready: dict[str, None] = {}
         self._lost: dict[str, tuple[str, int]] = {}
         self._slots_free = settings.worker_slots
         self._is_open = False
         self._forget: Callable[[], None] | None = None
         self._watch: TaskHandle | None = None
+        self._recovery = Recovery(
+            store, executor, settings, holder=holder, clock=clock, has=self._has, found=self._found
+        )
 
     # ------------------------------------------------------------------ life
 
@@ -87,8 +77,8 @@ class Worker:
         """Take up what stands in the log, then react to what comes."""
         self._is_open = True
         self._forget = self._hub.listen(self._on_notice)
-        await self.recover()
-        self._watch = self._tasks.start(self._watch_leases(), "watch leases")
+        await self._recovery.recover()
+        self._watch = self._tasks.start(self._recovery.watch(), "watch leases")
 
     async def stop(self) -> None:
         """Start nothing more; wait for running code, then hand over what still runs. Loses nothing."""
@@ -100,41 +90,21 @@ class Worker:
             if place.starting is not None:
                 await place.starting.wait()
         running = [place.attempt for place in self._places.values() if place.attempt]
-        await self._wait_for(running, self._settings.shutdown_seconds)
+        await wait_for(
+            running, self._settings.shutdown_seconds, clock=self._clock, tasks=self._tasks
+        )
         for attempt in running:
             if not attempt.is_stopped:
-                await self._hand_over(attempt)
+                await hand_over(attempt, self._executor)
         if self._forget is not None:
             self._forget()
         for place in self._places.values():
             if place.timer is not None:
                 place.timer.cancel()
         # Handing over has cancelled the code. What does not stop is fenced, and its lease lapses with this process.
-        await self._wait_for(running, self._settings.grace_seconds)
+        await wait_for(running, self._settings.grace_seconds, clock=self._clock, tasks=self._tasks)
         for attempt in running:
             attempt.abandon()
-
-    async def _wait_for(self, attempts: list[Attempt], seconds: float) -> None:
-        """Wait until the code of all these attempts has stopped, but no longer than this."""
-        if all(attempt.is_stopped for attempt in attempts):
-            return
-        waiting = self._tasks.start(_all(attempts), "wait for running code")
-        alarm = self._tasks.start(self._cancel_after(waiting, seconds), "end of waiting")
-        await waiting.wait()
-        alarm.cancel()
-
-    async def _cancel_after(self, waiting: TaskHandle, seconds: float) -> None:
-        await self._clock.sleep(seconds)
-        waiting.cancel()
-
-    async def _hand_over(self, attempt: Attempt) -> None:
-        command = HandOverRun(
-            thread_id=attempt.thread_id, run_id=attempt.run_id, attempt=attempt.number
-        )
-        try:
-            await self._executor.execute(attempt.thread_id, command)
-        except (RefusedError, StoreError):
-            logger.info("run %s ended before it could be handed over", attempt.run_id)
 
     async def flush(self, thread_id: str) -> None:
         """Return when the steps that the thread's run has finished so far are in the log."""
@@ -147,55 +117,15 @@ class Worker:
         """Runs that could start at once."""
         return self._slots_free
 
-    # ------------------------------------------------------------------ recovery
-
-    async def recover(self) -> None:
-        """Take up every run in flight that nobody executes: pending ones, and those of processes that died."""
-        rows = await self._store.list_runs_in_flight()
-        ids = dict.fromkeys(row.thread_id for row in rows)
-        threads = {thread_id: await self._executor.load(thread_id) for thread_id in ids}
-        # Asked last: a lease is granted together with its RunStarted, so that of a run that is seen running is there.
-        alive, dead = await self._leases()
-        for thread_id, thread in threads.items():
-            active = thread.runs.get(thread.active or "")
-            if active is not None and active.status == "running":
-                current = (active.run_id, active.attempt)
-                if current not in alive:
-                    self._lost[thread_id] = current
-            self._consider(thread_id, self._executor.cached(thread_id) or thread)
-        for lease in dead:
-            await self._executor.release(lease)
-
-    async def _leases(self) -> tuple[set[tuple[str, int]], list[Lease]]:
-        """Return the attempts whose processes live, and the leases of those whose processes do not."""
-        alive: set[tuple[str, int]] = set()
-        dead: list[Lease] = []
-        for held in await self._store.list_leases():
-            lease = held.lease
-            if held.is_alive and (lease.holder != self._holder or self._has(lease)):
-                alive.add((lease.run_id, lease.attempt))
-            else:
-                dead.append(lease)
-        return alive, dead
-
     def _has(self, lease: Lease) -> bool:
         place = self._places.get(lease.thread_id)
         return place is not None and (place.holds_slot or place.attempt is not None)
 
-    async def _watch_leases(self) -> None:
-        """Look for runs of processes that died, soon after; now and then also for runs that nobody was told of."""
-        everything_at = self._clock.monotonic() + self._settings.lease_seconds / 2
-        while True:
-            await self._clock.sleep(
-                min(self._settings.poll_seconds, self._settings.lease_seconds / 2)
-            )
-            try:
-                _, dead = await self._leases()
-                if dead or self._clock.monotonic() >= everything_at:
-                    await self.recover()
-                    everything_at = self._clock.monotonic() + self._settings.lease_seconds / 2
-            except StoreError:
-                logger.exception("could not look for lost runs; trying again")
+    def _found(self, thread_id: str, thread: Thread, lost: tuple[str, int] | None) -> None:
+        """Consider a thread that has runs in flight; `lost` is the attempt that its process died with."""
+        if lost is not None:
+            self._lost[thread_id] = lost
+        self._consider(thread_id, thread)
 
     # ------------------------------------------------------------------ reacting
 
@@ -240,7 +170,7 @@ class Worker:
         self._ready[thread_id] = None
         self._dispatch()
 
-    def _give_up(self, place: _Place) -> None:
+    def _give_up(self, place: Place) -> None:
         """Leave fenced code that has outlived its grace time to itself: it holds no slot, and nothing waits for it."""
         if place.fenced_until is not None and self._clock.monotonic() >= place.fenced_until:
             place.attempt, place.fenced_until = None, None
@@ -264,7 +194,7 @@ class Worker:
 
     def _consider_in(self, thread_id: str, seconds: float) -> None:
         at = self._clock.monotonic() + seconds
-        place = self._places.setdefault(thread_id, _Place())
+        place = self._places.setdefault(thread_id, Place())
         if place.timer is not None:
             if place.timer_at <= at:
                 return
@@ -290,7 +220,7 @@ class Worker:
         while self._slots_free > 0 and self._ready:
             thread_id = next(iter(self._ready))
             del self._ready[thread_id]
-            place = self._places.setdefault(thread_id, _Place())
+            place = self._places.setdefault(thread_id, Place())
             if place.holds_slot:
                 if place.fenced_until is None:
                     continue  # It is being started already.
@@ -300,7 +230,7 @@ class Worker:
             self._slots_free -= 1
             place.starting = self._tasks.start(self._start(thread_id, place), f"start {thread_id}")
 
-    async def _start(self, thread_id: str, place: _Place) -> None:
+    async def _start(self, thread_id: str, place: Place) -> None:
         attempt: Attempt | None = None
         try:
             attempt = await self._begin(thread_id, place)
@@ -309,6 +239,10 @@ class Worker:
         except Exception:
             logger.exception("could not start a run of thread %s; trying again", thread_id)
             place.not_before = self._clock.monotonic() + self._settings.poll_seconds
+        self._started(thread_id, place, attempt)
+
+    def _started(self, thread_id: str, place: Place, attempt: Attempt | None) -> None:
+        """Run the attempt, or give its slot back if there is none; then react to what was committed meanwhile."""
         place.starting = None
         if attempt is None:
             self._give_back(place)
@@ -316,11 +250,62 @@ class Worker:
             place.attempt = attempt
             attempt.start(lambda: self._stopped(place, attempt))
         thread = self._executor.cached(thread_id)
-        if thread is not None:  # What was committed meanwhile found no code here.
+        if thread is not None:
             self._react(thread_id, thread)
         self._tidy(thread_id)
 
-    async def _begin(self, thread_id: str, place: _Place) -> Attempt | None:
+    async def submit(self, thread_id: str, command: SubmitRun) -> Outcome:
+        """Execute the command; a run that may start at once in a free slot is accepted and started in one append."""
+        place = self._claimed(thread_id)
+        if place is None:
+            return await self._executor.execute(thread_id, command)
+        result: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        place.starting = self._tasks.start(
+            self._submit(thread_id, place, command, result), f"submit {command.run_id}"
+        )
+        return await asyncio.shield(result)
+
+    async def _submit(
+        self,
+        thread_id: str,
+        place: Place,
+        command: SubmitRun,
+        result: asyncio.Future[Outcome],
+    ) -> None:
+        attempt: Attempt | None = None
+        try:
+            outcome = await self._executor.execute(
+                thread_id, command, lambda thread, now: self._first(command, thread, now),
+                holder=self._holder,
+            )  # fmt: skip
+            attempt = self._attempt_of(thread_id, outcome)
+            result.set_result(outcome)
+        except Exception as error:  # noqa: BLE001 - handed to the caller, whatever it is
+            result.set_exception(error)
+            result.exception()  # The caller may be gone.
+        self._started(thread_id, place, attempt)
+
+    def _claimed(self, thread_id: str) -> Place | None:
+        """Take a slot for a run that is about to be accepted, if it is sure to be the only one that wants to start."""
+        thread = self._executor.cached(thread_id)
+        place = self._places.get(thread_id)
+        is_free = self._is_open and self._slots_free > 0 and not self._ready
+        if not is_free or thread is None or thread.runs or thread.holder not in ("", self._holder):
+            return None
+        if place is not None and (place.holds_slot or place.attempt is not None):
+            return None
+        place = self._places.setdefault(thread_id, Place())
+        place.holds_slot = True
+        self._slots_free -= 1
+        return place
+
+    def _first(self, command: SubmitRun, thread: Thread, now: datetime) -> Command | None:
+        run = thread.next_run()
+        if run is None or run.run_id != command.run_id or run.attempt or run.due_at > now:
+            return None
+        return self._command(command.thread_id, thread, now, None)
+
+    async def _begin(self, thread_id: str, place: Place) -> Attempt | None:
         """Record the start of what may start; None if it must wait, or if it came to an end instead."""
         wait = await self._seconds_for_others(thread_id, place)
         if wait > 0:
@@ -332,8 +317,13 @@ class Worker:
             thread_id, lambda thread, now: self._command(thread_id, thread, now, lost),
             holder=self._holder,
         )  # fmt: skip
+        return self._attempt_of(thread_id, outcome)
+
+    def _attempt_of(self, thread_id: str, outcome: Outcome) -> Attempt | None:
+        """Return the attempt that these events start, if they do."""
         run = outcome.thread.runs.get(outcome.thread.active or "")
-        if run is None or run.status != "running" or not outcome.events:
+        started = [e.event for e in outcome.events if isinstance(e.event, RunStarted)]
+        if run is None or run.status != "running" or not started:
             return None
         return Attempt(
             thread_id, outcome.thread, run, self._holder,
@@ -357,7 +347,7 @@ class Worker:
             attempts_max=self._settings.attempts_max,
         )
 
-    async def _seconds_for_others(self, thread_id: str, place: _Place) -> float:
+    async def _seconds_for_others(self, thread_id: str, place: Place) -> float:
         """Return how long to wait for another process whose code still runs on the thread, though it is fenced."""
         thread = self._executor.cached(thread_id) or await self._executor.load(thread_id)
         if thread.holder in ("", self._holder):
@@ -372,7 +362,7 @@ class Worker:
 
     # ------------------------------------------------------------------ stopping
 
-    def _stopped(self, place: _Place, attempt: Attempt) -> None:
+    def _stopped(self, place: Place, attempt: Attempt) -> None:
         """The attempt's code has stopped, and its end is in the log, or it was fenced."""
         if place.attempt is not attempt:
             return  # It outlived its grace time; its place has gone to another attempt since.
@@ -384,7 +374,7 @@ class Worker:
                 self._consider(attempt.thread_id, thread)
         self._tidy(attempt.thread_id)
 
-    def _give_back(self, place: _Place) -> None:
+    def _give_back(self, place: Place) -> None:
         if place.holds_slot:
             place.holds_slot = False
             self._slots_free += 1
@@ -399,8 +389,3 @@ class Worker:
 def _is_lost(thread: Thread, lost: tuple[str, int]) -> bool:
     run = thread.runs.get(lost[0])
     return run is not None and run.status == "running" and run.attempt == lost[1]
-
-
-async def _all(attempts: list[Attempt]) -> None:
-    for attempt in attempts:
-        await attempt.wait()

@@ -282,7 +282,11 @@ class ContentionError(StoreError):
 
 
 class StoreUnavailableError(StoreError):
-    """The database did not answer, or is closed; whether the write was kept is known to be: no."""
+    """The database did not answer, or is closed. A write that gets this does not stand.
+
+    The one exception: the store was closed while the outcome of a failed commit could not be looked
+    up. Whoever retries with the same run id is safe in any case.
+    """
 
 
 class StoreVersionError(StoreError):

@@ -1,7 +1,8 @@
 """Every fact that may stand in a thread's log.
 
-Names and fields ARE the storage format: add optional fields freely; anything else is a new version
-of the event plus an upcaster (`upcasting.py`) and a recorded history in `tests/histories`.
+Names, fields and defaults ARE the storage format (a field that holds its default is not stored): add
+optional fields freely; anything else is a new version of the event plus an upcaster (`upcasting.py`)
+and a recorded history in `tests/histories`.
 
 Events carry no time and make no ids: the envelope, `RecordedEvent`, has the time, commands bring
 the ids. User data stands in them as *items* and *deltas*: each element of a list channel and each
@@ -145,7 +146,6 @@ class ThreadCopied(ItemsEvent):
     next: tuple[str, ...] = ()
     tasks: tuple[Task, ...] = ()
     error: RunError | None = None
-    has_values: bool = False
     is_erased: bool = False
 
 
@@ -317,8 +317,8 @@ class RecordedEvent:
     """An event with its envelope: where it stands, when it was recorded, and who caused it.
 
     `version` counts the thread's events from 1, without holes. `position` orders the whole log in
-    commit order, from 1, without holes. `recorded_at` is timezone-aware UTC with microseconds,
-    strictly rising within a thread.
+    commit order, from 1, without holes. `recorded_at` is timezone-aware UTC with microseconds; it
+    rises strictly from one append of a thread to the next, and the events of one append share it.
     """
 
     thread_id: str

@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import ClassVar
 
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -122,8 +123,12 @@ class Following(Response):
         self._beat_later()
 
     async def _watch(self, receive: Receive) -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
+        kind = ""
+        while kind != "http.disconnect":
+            with suppress(
+                HTTPException
+            ):  # A body that nobody asked for may be as large as it likes.
+                kind = (await receive())["type"]
         self._is_gone = True
         self._follower.wake()
 

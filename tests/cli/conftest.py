@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import pytest
 from typer.testing import CliRunner
 
-from tests.support.engine import Database, Gates, chat, join, registry, said, submit
+from tests.support.engine import Database, Gates, chat, join, registry, said, submit, until_heard
 from threadfold.app.cli import app
 
 COMMAND = (sys.executable, "-m", "threadfold.app.cli")
@@ -44,6 +45,7 @@ async def told(path: Path) -> Audited:
         gates.close("a:1")
         a = await submit(engine, thread_id, "a")
         await gates["a:1"].reached()
+        await until_heard(engine, thread_id, "a.1")
         b = await submit(engine, thread_id, "b", "rollback")
         await join(engine, thread_id, b)
         view = await engine.submit_run(thread_id, "broken", input=said("c"))
@@ -72,19 +74,22 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     """Give what starts `threadfold serve`; whatever still runs at the end is killed."""
     with ExitStack() as stack:
 
-        def started(*options: str, **environment: str) -> Server:
-            return stack.enter_context(serving(tmp_path, *options, **environment))
+        def started(*options: str, errors: IO | None = None, **environment: str) -> Server:
+            return stack.enter_context(serving(tmp_path, *options, errors=errors, **environment))
 
         yield started
 
 
 @contextmanager
-def serving(folder: Path, *options: str, **environment: str) -> Iterator[Server]:
+def serving(
+    folder: Path, *options: str, errors: IO | None = None, **environment: str
+) -> Iterator[Server]:
     with subprocess.Popen(  # noqa: S603 - our own command
         [*COMMAND, "serve", *options],
         cwd=folder,
         env={**os.environ, **environment},
         stdout=subprocess.PIPE,
+        stderr=errors,
         text=True,
     ) as process:
         try:

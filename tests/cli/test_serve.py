@@ -168,6 +168,15 @@ def test_the_sdk_lives_through_a_restart(start: Start, config: Path) -> None:
     assert contents(answers[0]) == ["hi", "attempt 2", "done"]
 
 
+def test_who_listens_to_the_world_is_told_what_that_means(start: Start, tmp_path: Path) -> None:
+    everywhere = "0.0.0.0"  # noqa: S104 - that is the point
+    log = tmp_path / "errors"
+    demo = ("--demo-agent", "--store", "memory://", "--port", "0")
+    with log.open("w") as errors:
+        start(*demo, "--host", everywhere, errors=errors)
+    assert "no authentication" in log.read_text()
+
+
 def test_the_help_names_the_commands(tmp_path: Path) -> None:
     from typer.testing import CliRunner
 

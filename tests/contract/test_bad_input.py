@@ -10,7 +10,8 @@ import orjson
 import pytest
 from langgraph_sdk.client import LangGraphClient
 
-from tests.support.engine import Database, said, soon
+from tests.support.engine import Database, Gates, answered, chat, heard, registry, said, soon
+from tests.support.http import served
 from threadfold import Engine, get_client
 from threadfold.app.http.application import create_app
 from threadfold.app.http.system import NOT_YET
@@ -298,19 +299,22 @@ WITHOUT_BODY = [
 ]
 
 
-@pytest.mark.parametrize("bad", ["x", "1", "%00", "%FF", "..%2f..", "%D9%A1" * 32, "a" * 5000])
+BAD_IDS = ["x", "1", "%00", "%FF", "..%2f..", "%D9%A1" * 32, "a" * 5000]
+
+
 @pytest.mark.parametrize(("method", "path"), [*WITHOUT_BODY, *WITH_BODY])
 async def test_ids_must_be_uuids(
-    raw: httpx.AsyncClient, thread_id: str, method: str, path: str, bad: str
+    raw: httpx.AsyncClient, thread_id: str, method: str, path: str
 ) -> None:
-    if "{r}" in path:
-        answer = await raw.request(method, path.format(t=thread_id, r=bad))
-        assert answer.status_code in {404, 422}  # A slash makes it another path.
-        assert detail(answer) in {"Invalid run ID: must be a UUID", "Not Found"}
-    if "{t}" in path:
-        answer = await raw.request(method, path.format(t=bad, r=UNKNOWN))
-        assert answer.status_code in {404, 422}
-        assert detail(answer) in {"Invalid thread ID: must be a UUID", "Not Found"}
+    for bad in BAD_IDS:
+        if "{r}" in path:
+            answer = await raw.request(method, path.format(t=thread_id, r=bad))
+            assert answer.status_code in {404, 422}  # A slash makes it another path.
+            assert detail(answer) in {"Invalid run ID: must be a UUID", "Not Found"}
+        if "{t}" in path:
+            answer = await raw.request(method, path.format(t=bad, r=UNKNOWN))
+            assert answer.status_code in {404, 422}
+            assert detail(answer) in {"Invalid thread ID: must be a UUID", "Not Found"}
 
 
 @pytest.mark.parametrize(("method", "path"), WITHOUT_BODY)
@@ -320,12 +324,12 @@ async def test_what_is_not_there_is_404(raw: httpx.AsyncClient, method: str, pat
     detail(answer)
 
 
-@pytest.mark.parametrize("bad", ["0", "-1", "x", "1e3", "1001", "9" * 400, "٣", " 1", "1.0"])
-async def test_limits_are_whole_numbers(raw: httpx.AsyncClient, thread_id: str, bad: str) -> None:
-    for path in (f"/threads/{thread_id}/runs", f"/threads/{thread_id}/history"):
-        answer = await raw.get(path, params={"limit": bad})
-        assert answer.status_code == 422
-        assert detail(answer).startswith("limit")
+async def test_limits_are_whole_numbers(raw: httpx.AsyncClient, thread_id: str) -> None:
+    for bad in ("", "0", "-1", "x", "1e3", "1001", "9" * 400, "٣", " 1", "1.0"):
+        for path in (f"/threads/{thread_id}/runs", f"/threads/{thread_id}/history"):
+            answer = await raw.get(path, params={"limit": bad})
+            assert answer.status_code == 422
+            assert detail(answer).startswith("limit")
 
 
 async def test_queries_that_make_no_sense_are_refused(
@@ -388,8 +392,6 @@ async def test_bodies_are_bounded_whether_they_say_how_long_they_are_or_not(
 
 @pytest.mark.parametrize("says_how_long", [True, False])
 async def test_on_a_socket_too(database: Database, *, says_how_long: bool) -> None:
-    from tests.support.http import served
-
     async def chunks() -> AsyncIterator[bytes]:
         yield b'{"metadata": {"x": "'
         for _ in range(100):
@@ -405,6 +407,27 @@ async def test_on_a_socket_too(database: Database, *, says_how_long: bool) -> No
         assert answer.status_code == 413
         detail(answer)
         assert (await raw.get("/ok")).status_code == 200
+
+
+async def test_a_large_body_where_none_belongs_is_ignored(database: Database, gates: Gates) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(100):
+            yield b"x" * 1000
+
+    gates.close("a:0")
+    async with (
+        database.engine(registry(chat(gates)), body_bytes_max=2048) as engine,
+        get_client(engine) as client,
+        served(engine) as url,
+        httpx.AsyncClient(base_url=url) as raw,
+    ):
+        thread_id = (await client.threads.create())["thread_id"]
+        run = await client.runs.create(thread_id, "agent", input=said("a"))
+        path = f"/threads/{thread_id}/runs/{run['run_id']}/join"
+        async with raw.stream("GET", path, content=chunks()) as response:
+            gates.open()
+            await soon(response.aread())
+        assert heard(response.json()) == answered("a")
 
 
 async def exchanged(url: str, request: bytes, *, is_all: bool = False) -> bytes:

@@ -10,6 +10,7 @@ from tests.support.engine import Database, Gates, answered, heard, said, soon
 from tests.support.http import until
 from threadfold import Engine, get_client
 from threadfold.app.client import EngineTransport
+from threadfold.app.http.application import create_app
 
 
 async def test_who_starts_the_engine_closes_it(database: Database) -> None:
@@ -98,7 +99,7 @@ async def test_an_app_that_answers_nothing_is_a_broken_connection(
 
     async with await app_of(transport, app) as client:
         with pytest.raises(httpx.RemoteProtocolError):
-            await client.post("/", content=iter([b"a", b"b"]) and b"ab")
+            await client.post("/")
 
 
 async def test_bodies_that_come_in_parts_arrive_whole(transport: EngineTransport) -> None:
@@ -128,3 +129,35 @@ async def test_the_app_hears_when_its_client_leaves(transport: EngineTransport) 
         pass
     await until(lambda: heard_of == ["http.disconnect"])
     await client.aclose()
+
+
+async def test_who_stops_waiting_for_an_answer_has_left_too(transport: EngineTransport) -> None:
+    asked, left = asyncio.Event(), asyncio.Event()
+
+    async def app(scope, receive, send) -> None:
+        await receive()
+        asked.set()
+        assert (await receive())["type"] == "http.disconnect"
+        left.set()
+
+    async with await app_of(transport, app) as client:
+        asking = asyncio.create_task(client.get("/"))
+        await soon(asked.wait())
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        await soon(left.wait())
+
+
+@pytest.mark.parametrize("was_open", [True, False])
+async def test_a_server_opens_and_closes_its_engine_unless_it_was_open(
+    database: Database, *, was_open: bool
+) -> None:
+    engine = database.engine()
+    if was_open:
+        await engine.start()
+    app = create_app(engine)
+    async with app.router.lifespan_context(app):
+        assert engine.is_open
+    assert engine.is_open is was_open
+    await engine.close()

@@ -223,10 +223,10 @@ async def test_the_history_is_a_chain_without_what_was_rolled_back(
     await client.runs.wait(thread_id, "agent", input=said("z"))
     before = await client.threads.get_history(thread_id)
     gone = await held_run(client, gates, thread_id)
-    gates.open()
     run = await client.runs.create(
         thread_id, "agent", input=said("b"), multitask_strategy="rollback"
     )
+    gates.open()
     await soon(client.runs.join(thread_id, run["run_id"]))
     history = await client.threads.get_history(thread_id)
     assert [state["metadata"]["source"] for state in history] == [
@@ -236,7 +236,6 @@ async def test_the_history_is_a_chain_without_what_was_rolled_back(
     assert gone not in [state["metadata"]["run_id"] for state in history]
     parents = [state["parent_checkpoint_id"] for state in history]
     assert parents == [*(state["checkpoint_id"] for state in history[1:]), None]
-    # That later run has since given the thread a state to go on from; else nothing has changed.
     assert [state["checkpoint_id"] for state in history[3:]] == [
         state["checkpoint_id"] for state in before
     ]
@@ -413,7 +412,7 @@ async def test_a_new_run_is_pending_and_says_what_it_was_given(
     await gates["a:0"].reached()
     now = await client.runs.get(thread_id, run_id)
     assert now["status"] == "running"
-    assert now["updated_at"] > run["updated_at"]
+    assert now["updated_at"] >= run["updated_at"]
 
 
 async def test_the_graph_gets_its_config_and_context(

@@ -254,10 +254,11 @@ async def test_the_javascript_sdk_streams_and_joins(
             assert names == ["metadata", "messages", "updates", "messages", "updates"]
             run_id = await held_run(client, gates, thread_id)
             options = {"streamMode": ["updates", "values"]}
+            begun = asyncio.Event()
             joining = asyncio.create_task(
-                node.call("runs", "joinStream", thread_id, run_id, options)
+                node.call("runs", "joinStream", thread_id, run_id, options, begun=begun)
             )
-            await until(lambda: engine._hub.has_listeners(thread_id))
+            await soon(begun.wait())
             gates.open()
             names = [part["event"] for part in (await joining)["parts"]]
             assert names == ["metadata", "updates", "values"]

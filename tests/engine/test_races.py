@@ -239,7 +239,7 @@ async def test_a_run_met_at_its_last_moment_is_kept_whole_or_not_at_all(
                 assert stands[-3:] == answered(b)
                 assert stands[:-3] == answered(a)[: len(stands) - 3]
         await assert_consistent(engine, is_settled=True)
-    if database.kind == "memory":  # There, both sides of the moment were met.
+    if database.kind == "memory" and strategy == "rollback":  # Both sides of the moment were met.
         assert len(seen) == 2
 
 
@@ -582,7 +582,8 @@ async def test_forty_queued_runs_do_not_delay_another_thread(database: Database)
     async with database.engine(registry(chat(gates)), worker_slots=2) as engine:
         busy_id = (await engine.create_thread()).thread_id
         gates.close("m0:0")
-        await asyncio.gather(*(submit(engine, busy_id, f"m{at}") for at in range(40)))
+        await submit(engine, busy_id, "m0")
+        await asyncio.gather(*(submit(engine, busy_id, f"m{at}") for at in range(1, 40)))
         for _ in range(REPETITIONS):
             thread_id = (await engine.create_thread()).thread_id
             await join(engine, thread_id, await submit(engine, thread_id, "other"))

@@ -281,35 +281,39 @@ async def test_a_clock_that_is_set_back_holds_nothing_up(database: Database) -> 
 
 
 async def test_a_run_that_lives_is_not_taken_for_lost(database: Database) -> None:
-    """Both engines look for lost runs all the time, while runs start and end."""
-    gates = [Gates(), Gates()]
-    options: dict[str, Any] = {"lease_seconds": 0.3, "poll_seconds": 0.001}
+    """Both engines look for lost runs all the time, while runs start, go on and end."""
+    gates = Gates()
+    options: dict[str, Any] = {"lease_seconds": 60, "poll_seconds": 0.001, "grace_seconds": 0}
     async with (
-        database.engine(registry(chat(gates[0])), **options) as one,
-        database.engine(registry(chat(gates[1])), **options) as two,
+        database.engine(registry(chat(gates)), **options) as one,
+        database.engine(registry(chat(gates)), **options) as two,
     ):
-        ids = [(await one.create_thread()).thread_id for _ in range(20)]
+        ids = [(await one.create_thread()).thread_id for _ in range(10)]
         looking = [asyncio.create_task(_keep_looking(engine)) for engine in (one, two)]
         for count in range(3):
-            await asyncio.gather(
-                *(
-                    submit(engine, thread_id, f"m{count}")
-                    for thread_id in ids
-                    for engine in (one, two)
-                )
-            )
-        for thread_id in ids:
-            await until_idle(one, thread_id)
+            gates.close(f"m{count}:1")
+            works = [
+                submit(engine, thread_id, f"m{count}") for thread_id in ids for engine in (one, two)
+            ]
+            await asyncio.gather(*works)
+            await gates[f"m{count}:1"].reached(len(ids))
+            for engine in (one, two):
+                await engine._worker._recovery.recover()
+                await quiet(engine)
+            gates.open()
+            for thread_id in ids:
+                await until_idle(one, thread_id)
         for task in looking:
             task.cancel()
         await asyncio.wait(looking)
+        assert all(task.cancelled() for task in looking)
         log = await assert_consistent(one, is_settled=True)
     assert {r.event.attempt for r in log if isinstance(r.event, RunStarted)} == {1}
 
 
 async def _keep_looking(engine: Any) -> None:
     while True:
-        await engine._worker.recover()
+        await engine._worker._recovery.recover()
         await asyncio.sleep(0)
 
 

@@ -4,6 +4,7 @@ from itertools import count
 from typing import Any
 
 from hypothesis import given, strategies as st
+
 from threadfold import Engine
 from threadfold.domain.tool_calls import STOPPED, is_provider_valid, provider_valid
 

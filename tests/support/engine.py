@@ -124,7 +124,9 @@ class MortalTasks(AsyncioTasks):
 
     async def kill(self) -> None:
         self.is_dead = True
-        for _ in range(10):  # Code that swallows its cancellation stays where it is, and is never heard of again.
+        for _ in range(
+            10
+        ):  # Code that swallows its cancellation stays where it is, and is never heard of again.
             for task in [task for task in self._running if not task.done()]:
                 task.cancel()
             await asyncio.sleep(0)

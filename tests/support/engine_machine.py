@@ -283,9 +283,7 @@ class EngineAgreesWithOracle(RuleBasedStateMachine):
             self.do(self.engine.cancel_run(thread_id, run.run_id, action=action))
         elif oracle.listed:
             ended = oracle.listed[which % len(oracle.listed)][0]
-            self.refused(
-                self.engine.cancel_run(thread_id, ended, action=action), RunEndedError
-            )
+            self.refused(self.engine.cancel_run(thread_id, ended, action=action), RunEndedError)
         self.settle()
 
     @rule(number=st.integers(0, 9), which=st.integers(0, 9))
@@ -445,8 +443,7 @@ class EngineAgreesWithOracle(RuleBasedStateMachine):
         await self.mortal.kill()
         for puppet in self.puppets.values():
             puppet.orders.put_nowait(("finish", ""))
-        for _ in range(10):
-            await asyncio.sleep(0)
+        await self.mortal.tasks.kill()
 
     # ------------------------------------------------------------------ comparing
 

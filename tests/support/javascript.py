@@ -104,8 +104,11 @@ class Node:
         )
         return cls(process)
 
-    async def call(self, *call: object) -> dict[str, Any]:
-        """Call a method of the client, and return its `result` or `error`; parts of a stream are in `parts`."""
+    async def call(self, *call: object, begun: asyncio.Event | None = None) -> dict[str, Any]:
+        """Call a method of the client, and return its `result` or `error`; parts of a stream are in `parts`.
+
+        `begun` is set when the first part has come.
+        """
         number = len(self._answers) + 1
         answers = self._answers[number] = asyncio.Queue()
         assert self._process.stdin is not None
@@ -116,6 +119,8 @@ class Node:
             if "part" not in answer:
                 return {**answer, "parts": parts}
             parts.append(answer["part"])
+            if begun is not None:
+                begun.set()
 
     async def close(self) -> None:
         assert self._process.stdin is not None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import json
 from contextlib import suppress
+from datetime import timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -294,14 +295,14 @@ def runs_start_in_order_of_due_time(moves: Sequence[Move]) -> None:
         event = recorded.event
         match event:
             case RunAccepted():
-                due = recorded.recorded_at.timestamp() + event.after_seconds
+                due = recorded.recorded_at + timedelta(seconds=event.after_seconds)
                 waiting[event.run_id] = (due, recorded.version)
             case RunStarted():
                 assert begun in (None, event.run_id), "one goes on before another begins"
                 if begun is None:
                     first = min(waiting, key=lambda run_id: waiting[run_id])
                     assert event.run_id == first
-                    assert recorded.recorded_at.timestamp() >= waiting[first][0] - 1e-6
+                    assert recorded.recorded_at >= waiting[first][0]
                 begun = event.run_id
                 waiting.pop(event.run_id, None)
             case RunEnded(run_id=run_id) | RunRolledBack(run_id=run_id):
