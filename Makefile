@@ -30,7 +30,7 @@ test: $(TEST_STAMP) ## Run the tests (ARGS="-k name" for some of them)
 	$(PYTEST) $(PARALLEL) $(ARGS)
 
 quick: $(TEST_STAMP) ## Run the tests of the domain and of the ports' contracts, under a minute
-	$(PYTEST) $(PARALLEL) -m "not postgres and not slow and not soak and not bench" $(QUICK_PATHS) $(ARGS)
+	$(PYTEST) $(PARALLEL) -m "not slow and not soak and not bench" $(QUICK_PATHS) $(ARGS)
 
 check: $(TEST_STAMP) ## Run lint, format, types and import contracts
 	$(BIN)/ruff check .

@@ -11,6 +11,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal
 
 from eventsourcing.persistence import (
@@ -120,6 +121,7 @@ class SQLiteDatabase:
         self.statements = _statements()
         self.poll_seconds: float | None = settings.poll_seconds
         self._peek_connection: sqlite3.Connection | None = None
+        self._peeking = Lock()
         self._is_closed = False
 
     def _connect(self) -> sqlite3.Connection:
@@ -220,7 +222,8 @@ class SQLiteDatabase:
 
     def peek(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
         """Return all rows of a query, on a connection that never waits for a lock."""
-        with LIBRARY_ERRORS:
+        # `close` comes from another thread: to close a connection that is in use crashes the process.
+        with LIBRARY_ERRORS, self._peeking:
             connection = self._peek_connection
             if connection is None:
                 connection = self._peek_connection = self._connect()
@@ -231,9 +234,10 @@ class SQLiteDatabase:
         """Close the readers' connections; those in use are closed when they come back."""
         self._is_closed = True
         self._engine.dispose()
-        if self._peek_connection is not None:
-            self._peek_connection.close()
-            self._peek_connection = None
+        with self._peeking:
+            connection, self._peek_connection = self._peek_connection, None
+        if connection is not None:
+            connection.close()
 
 
 class SQLiteSession:

@@ -178,7 +178,7 @@ class Flaky:
 
     def __init__(self) -> None:
         self.failing: set[str] = set()
-        self.failed = 0
+        self._failed = asyncio.Event()
 
     def wrap(self, store: EventStore) -> EventStore:
         self._store = store
@@ -189,8 +189,14 @@ class Flaky:
             return self._fail
         return getattr(self._store, name)
 
+    async def fails(self, times: int) -> None:
+        """Wait until it has failed so often, from now on."""
+        for _ in range(times):
+            self._failed.clear()
+            await soon(self._failed.wait())
+
     async def _fail(self, *_: object, **__: object) -> None:
-        self.failed += 1
+        self._failed.set()
         raise StoreUnavailableError("away")
 
 
@@ -210,10 +216,8 @@ async def test_a_store_that_is_away_for_a_while_loses_no_step_and_no_end(
             flaky.failing = {"append"}
             with pytest.raises(StoreUnavailableError):
                 await submit(engine, thread_id, "B")
-            failed = flaky.failed
             gates.open()
-            while flaky.failed < failed + 2:
-                await asyncio.sleep(0)
+            await flaky.fails(2)
             flaky.failing = set()
             result = await soon(waiting)
             assert heard(result.values) == answered(f"A{count}")

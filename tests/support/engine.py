@@ -53,6 +53,8 @@ class Database:
     path: Path | None = None
     log: MemoryLog = field(default_factory=MemoryLog)
     opened: int = 0
+    prefix: str = ""
+    """Of the names of holders; several processes on one file need one each."""
 
     @property
     def kind(self) -> str:
@@ -62,7 +64,7 @@ class Database:
         """Return a store on this log, as a process of its own would have it."""
         settings = settings or Settings()
         self.opened += 1
-        holder = f"process-{self.opened}"
+        holder = f"{self.prefix}process-{self.opened}"
         if self.path is None:
             return LogStore(self.log, MemoryHolding(self.log, holder))
         return open_store(
@@ -84,11 +86,12 @@ class Database:
         ids: Ids | None = None,
         tasks: Tasks | None = None,
         store: Callable[[EventStore], EventStore] | None = None,
+        crash_point: Callable[[str], None] | None = None,
         **settings: Any,
     ) -> Engine:
         """Return an engine that is not started yet. `store` may wrap the store that it gets."""
         chosen = settings_for_tests(**settings)
-        opened = self.store(chosen)
+        opened = self.store(chosen, **({"crash_point": crash_point} if crash_point else {}))
         ports = Ports(
             store=opened if store is None else store(opened),
             clock=clock or SystemClock(),

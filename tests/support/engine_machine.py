@@ -55,7 +55,7 @@ ATTEMPTS_MAX = 3
 THREADS_MAX = 3
 
 
-class Failure(Exception):
+class FailureError(Exception):
     """What an agent raises that is told to fail."""
 
 
@@ -90,7 +90,7 @@ class Puppet:
     async def _obey(self, order: str, what: str) -> None:
         match order:
             case "fail":
-                raise Failure(what)
+                raise FailureError(what)
             case "result":
                 await self.context.record_result(what, f"result of {what}")
             case "say":

@@ -151,7 +151,7 @@ class OracleThread:
         self.runs.remove(run)
         self.mark(run.run_id, status)
         self.base = self.active = None
-        error = {"error": "Failure", "timeout": "TimeoutError"}.get(status)
+        error = {"error": "FailureError", "timeout": "TimeoutError"}.get(status)
         self.stands = replace(self.stands, error=error, is_open=status != "success")
 
     def time_out(self, now: float, grace: float) -> None:
