@@ -75,6 +75,7 @@ class Attempt:
             clock=clock, ids=ids, tasks=tasks,
         )  # fmt: skip
         self._handle: TaskHandle | None = None
+        self._alarm: TaskHandle | None = None
         self._has_begun = False
         self._is_cancelled = False
 
@@ -96,6 +97,7 @@ class Attempt:
         """Ask the code to stop: it gets one cancellation, and may clean up."""
         if not self._is_cancelled and self._handle is not None:
             self._is_cancelled = True
+            self._disarm()
             if self._has_begun:  # A task that is cancelled before it has begun ends without a word.
                 self._handle.cancel()
 
@@ -116,7 +118,8 @@ class Attempt:
 
     async def _work(self, on_stopped: Callable[[], None]) -> None:
         self._has_begun = True
-        alarm = self._alarm()
+        if not self._is_cancelled:
+            self._alarm = self._armed()
         try:
             end = await self._run_code()
             self.is_code_done = True
@@ -125,11 +128,11 @@ class Attempt:
             else:
                 await self._recorder.end(end)
         except asyncio.CancelledError:
-            self._recorder.abandon()  # While the code was stopped: the log holds the run's end, or will.
+            pass  # While the code was stopped: the log holds the run's end, or will.
         finally:
-            if alarm is not None:
-                alarm.cancel()
+            self._disarm()
             self.is_code_done = self.is_stopped = True
+            self._recorder.abandon()  # Tasks that the code left behind may still write; that is not tried again.
             on_stopped()
 
     async def _run_code(self) -> Command | None:
@@ -164,7 +167,11 @@ class Attempt:
             thread_id=self.thread_id, run_id=self.run_id, attempt=self.number, error=error
         )
 
-    def _alarm(self) -> TaskHandle | None:
+    def _disarm(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+
+    def _armed(self) -> TaskHandle | None:
         seconds = self._run.accepted.timeout_seconds
         started_at = self._run.started_at
         if seconds is None or started_at is None:

@@ -121,6 +121,11 @@ class Executor:
             f"execute {thread_id}",
         )
 
+    def begin(self, thread_id: str, *intents: Intent, holder: str) -> asyncio.Future[Outcome]:
+        """Begin to execute what `execute` does, in the order of the calls to both; return its outcome to come."""
+        work = self._execute(thread_id, intents, _Envelope(None, holder, None))
+        return self._begun(work, f"execute {thread_id}")
+
     async def _execute(
         self, thread_id: str, intents: Sequence[Intent], envelope: _Envelope
     ) -> Outcome:
@@ -344,6 +349,14 @@ class Executor:
 
     async def _uninterrupted(self, work: Coroutine[Any, Any, T], name: str) -> T:
         """Await work that goes on to its end although the caller is cancelled."""
+        result = self._begun(work, name)
+        try:
+            return await asyncio.shield(result)
+        except asyncio.CancelledError:
+            result.add_done_callback(lambda done: done.cancelled() or done.exception())
+            raise
+
+    def _begun(self, work: Coroutine[Any, Any, T], name: str) -> asyncio.Future[T]:
         result: asyncio.Future[T] = asyncio.get_running_loop().create_future()
 
         async def run() -> None:
@@ -356,11 +369,7 @@ class Executor:
                 result.set_exception(error)
 
         self._tasks.start(run(), name)
-        try:
-            return await asyncio.shield(result)
-        except asyncio.CancelledError:
-            result.add_done_callback(lambda done: done.cancelled() or done.exception())
-            raise
+        return result
 
 
 def _decided(

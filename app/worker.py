@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ..domain.commands import StartRun
@@ -61,6 +62,8 @@ class Worker:
         self._ids = ids
         self._tasks = tasks
         self._places: dict[str, Place] = {}
+        self._attempts: set[Attempt] = set()
+        """Those whose code has not stopped, also where nobody waits for it any more."""
         self._ready: dict[str, None] = {}
         self._lost: dict[str, tuple[str, int]] = {}
         self._slots_free = settings.worker_slots
@@ -103,7 +106,7 @@ class Worker:
                 place.timer.cancel()
         # Handing over has cancelled the code. What does not stop is fenced, and its lease lapses with this process.
         await wait_for(running, self._settings.grace_seconds, clock=self._clock, tasks=self._tasks)
-        for attempt in running:
+        for attempt in {*running, *self._attempts}:
             attempt.abandon()
 
     async def flush(self, thread_id: str) -> None:
@@ -248,6 +251,7 @@ class Worker:
             self._give_back(place)
         else:
             place.attempt = attempt
+            self._attempts.add(attempt)
             attempt.start(lambda: self._stopped(place, attempt))
         thread = self._executor.cached(thread_id)
         if thread is not None:
@@ -259,30 +263,21 @@ class Worker:
         place = self._claimed(thread_id)
         if place is None:
             return await self._executor.execute(thread_id, command)
-        result: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        outcome = self._executor.begin(
+            thread_id, command, lambda thread, now: self._first(command, thread, now),
+            holder=self._holder,
+        )  # fmt: skip
         place.starting = self._tasks.start(
-            self._submit(thread_id, place, command, result), f"submit {command.run_id}"
+            self._submitted(thread_id, place, outcome), f"submit {command.run_id}"
         )
-        return await asyncio.shield(result)
+        return await asyncio.shield(outcome)
 
-    async def _submit(
-        self,
-        thread_id: str,
-        place: Place,
-        command: SubmitRun,
-        result: asyncio.Future[Outcome],
+    async def _submitted(
+        self, thread_id: str, place: Place, outcome: asyncio.Future[Outcome]
     ) -> None:
         attempt: Attempt | None = None
-        try:
-            outcome = await self._executor.execute(
-                thread_id, command, lambda thread, now: self._first(command, thread, now),
-                holder=self._holder,
-            )  # fmt: skip
-            attempt = self._attempt_of(thread_id, outcome)
-            result.set_result(outcome)
-        except Exception as error:  # noqa: BLE001 - handed to the caller, whatever it is
-            result.set_exception(error)
-            result.exception()  # The caller may be gone.
+        with suppress(Exception):  # It is the caller's.
+            attempt = self._attempt_of(thread_id, await outcome)
         self._started(thread_id, place, attempt)
 
     def _claimed(self, thread_id: str) -> Place | None:
@@ -303,6 +298,8 @@ class Worker:
         run = thread.next_run()
         if run is None or run.run_id != command.run_id or run.attempt or run.due_at > now:
             return None
+        if thread.holder not in ("", self._holder):
+            return None  # Another process was here meanwhile; its code may still run.
         return self._command(command.thread_id, thread, now, None)
 
     async def _begin(self, thread_id: str, place: Place) -> Attempt | None:
@@ -364,6 +361,7 @@ class Worker:
 
     def _stopped(self, place: Place, attempt: Attempt) -> None:
         """The attempt's code has stopped, and its end is in the log, or it was fenced."""
+        self._attempts.discard(attempt)
         if place.attempt is not attempt:
             return  # It outlived its grace time; its place has gone to another attempt since.
         place.attempt, place.fenced_until = None, None

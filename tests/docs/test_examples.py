@@ -1,6 +1,7 @@
 """Every Python example in the README and in docs/ runs, as a reader would type it."""
 
 import ast
+import gc
 import inspect
 import re
 import signal
@@ -68,6 +69,8 @@ async def test_examples_run(
     result = types.FunctionType(code, module.__dict__)()
     if inspect.isawaitable(result):
         await result
+    module.__dict__.clear()
+    gc.collect()  # Here, and not in the middle of another test.
 
 
 def test_there_are_examples() -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import threading
 from collections import Counter, defaultdict
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support.engine import (
+    PATIENCE_SECONDS,
     Database,
     Gates,
     Rogue,
@@ -134,13 +137,13 @@ async def test_twenty_callers_at_once(database: Database, strategy: str, engines
             )
             crowd.gates.open(thread_id)
             await until_idle(one, thread_id)
-            await assert_fair(one, thread_id, chosen, answers, engines=engines)
+            await assert_fair(one, thread_id, chosen, answers)
         await assert_consistent(one, is_settled=True)
         assert max(crowd.most.values()) == 1
 
 
 async def assert_fair(
-    engine: Engine, thread_id: str, chosen: list[str], answers: list[Any], *, engines: int
+    engine: Engine, thread_id: str, chosen: list[str], answers: list[Any]
 ) -> None:
     accepted = [answer for answer in answers if isinstance(answer, str)]
     refused = [answer for answer in answers if not isinstance(answer, str)]
@@ -165,13 +168,26 @@ async def assert_fair(
             assert statuses[-1] == "success"
     values = (await engine.queries.get_state(thread_id)).values
     applied = humans(values)
-    if engines == 1:
-        assert applied == [message_of(view) for view in begun]
-    else:  # A run that another process stops in its first moment may not have applied its input yet.
-        assert applied == [message_of(view) for view in begun if message_of(view) in applied]
-        done = {message_of(view) for view in views if view.row.status == "success"}
-        assert done <= set(applied)
+    # A run that is stopped in its first moment, before its code could do anything, has not applied its input.
+    assert applied == [message_of(view) for view in begun if message_of(view) in applied]
+    assert {message_of(view) for view in views if view.row.status == "success"} <= set(applied)
     assert [view.row.created_at for view in views] == sorted({v.row.created_at for v in views})
+
+
+async def test_runs_are_accepted_in_the_order_in_which_they_come(database: Database) -> None:
+    """Also the first one, which may be accepted and started in one append."""
+    gates = Gates()
+    async with database.engine(registry(chat(gates))) as engine:
+        for count in range(REPETITIONS):
+            thread_id = (await engine.create_thread()).thread_id
+            texts = [f"m{count}.{at}" for at in range(5)]
+            await asyncio.gather(*(submit(engine, thread_id, text) for text in texts))
+            views = await engine.queries.list_runs(thread_id)
+            assert [message_of(view) for view in reversed(views)] == texts
+            await until_idle(engine, thread_id)
+            state = await engine.queries.get_state(thread_id)
+            assert heard(state.values) == answered(*texts)
+        await assert_consistent(engine, is_settled=True)
 
 
 async def test_the_same_run_from_twenty_callers_is_accepted_once(database: Database) -> None:
@@ -851,3 +867,116 @@ def spoil(value: Any) -> None:
         for inner in value:
             spoil(inner)
         value.append("spoilt")
+
+
+# ------------------------------------------------------------------ copies, updates, threads, tasks left behind
+
+
+async def test_a_copy_made_at_any_moment_holds_nothing_of_a_run_that_is_rolled_back(
+    database: Database,
+) -> None:
+    gates = Gates()
+    async with database.engine(registry(chat(gates))) as engine:
+        for count in range(REPETITIONS):
+            thread_id = (await engine.create_thread()).thread_id
+            await join(engine, thread_id, await submit(engine, thread_id, "pre"))
+            gates.close("A:1")
+            a = await submit(engine, thread_id, "A")
+            await until_heard(engine, thread_id, "A.1")
+            works: list[Any] = [
+                *(engine.copy_thread(thread_id) for _ in range(3)),
+                engine.cancel_run(thread_id, a, action="rollback"),
+                submit(engine, thread_id, "B", "rollback"),
+            ]
+            chance_of(count).shuffle(works)
+            answers = await at_once(works)
+            gates.open()
+            await until_idle(engine, thread_id)
+            copies = [answer for answer in answers if hasattr(answer, "thread_id")]
+            assert len(copies) == 3
+            for copy in copies:
+                assert heard(copy.values) in (answered("pre"), answered("pre", "B"))
+        await assert_consistent(engine, is_settled=True)
+
+
+async def test_an_update_from_outside_and_a_run_at_once_come_one_after_the_other(
+    database: Database,
+) -> None:
+    async with database.engine(registry(chat(Gates()))) as engine:
+        for _ in range(REPETITIONS):
+            thread_id = (await engine.create_thread()).thread_id
+            await join(engine, thread_id, await submit(engine, thread_id, "pre"))
+            update, _ = await at_once(
+                [
+                    engine.update_state(thread_id, said("outside")),
+                    submit(engine, thread_id, "A"),
+                ]
+            )
+            await until_idle(engine, thread_id)
+            stands = heard((await engine.queries.get_state(thread_id)).values)
+            if isinstance(update, ThreadBusyError):
+                assert stands == answered("pre", "A")
+            else:
+                assert stands == [*answered("pre"), "outside", *answered("A")]
+        await assert_consistent(engine, is_settled=True)
+
+
+async def test_a_sync_function_that_cannot_be_stopped_holds_no_slot_and_leaves_nothing(
+    database: Database,
+) -> None:
+    began, may_end = threading.Event(), threading.Event()
+
+    def agent(state):
+        text = state["messages"][-1]["content"]
+        if text == "stuck":
+            began.set()
+            assert may_end.wait(PATIENCE_SECONDS)
+        return said(f"{text}.1", role="ai")
+
+    async with database.engine(
+        registry(FunctionGraph("agent", agent)), worker_slots=1, grace_seconds=0.01
+    ) as engine:
+        for _ in range(5):
+            began.clear()
+            may_end.clear()
+            thread_id = (await engine.create_thread()).thread_id
+            other_id = (await engine.create_thread()).thread_id
+            await submit(engine, thread_id, "stuck")
+            await asyncio.to_thread(began.wait, PATIENCE_SECONDS)
+            b = await submit(engine, thread_id, "B", "rollback")
+            other = await submit(engine, other_id, "other")
+            assert heard((await join(engine, thread_id, b)).values) == ["B", "B.1"]
+            await join(engine, other_id, other)
+            may_end.set()
+            await quiet(engine)
+        await assert_consistent(engine, is_settled=True)
+
+
+async def test_a_task_that_code_leaves_behind_writes_nothing_after_the_end(
+    database: Database,
+) -> None:
+    left: list[asyncio.Task[None]] = []
+
+    async def code(context: RunContext) -> None:
+        await context.record(write("in time"))
+        ended.clear()
+        left.append(asyncio.create_task(late(context)))
+
+    async def late(context: RunContext) -> None:
+        await ended.wait()
+        with suppress(StaleAttemptError):
+            while True:
+                await context.record(write("late"))
+                await asyncio.sleep(0)
+
+    ended = asyncio.Event()
+    async with database.engine(registry(Rogue(code))) as engine:
+        for _ in range(REPETITIONS):
+            thread_id = (await engine.create_thread()).thread_id
+            await join(engine, thread_id, await submit(engine, thread_id, "A"))
+            ended.set()
+            await soon(asyncio.gather(*left))
+            left.clear()
+            values = (await engine.queries.get_state(thread_id)).values
+            assert said_by_rogue(values) == ["in time"]
+        await assert_consistent(engine, is_settled=True)

@@ -292,7 +292,7 @@ async def test_a_run_that_lives_is_not_taken_for_lost(database: Database) -> Non
         database.engine(registry(chat(gates)), **options) as one,
         database.engine(registry(chat(gates)), **options) as two,
     ):
-        ids = [(await one.create_thread()).thread_id for _ in range(10)]
+        ids = [(await one.create_thread()).thread_id for _ in range(5)]
         looking = [asyncio.create_task(_keep_looking(engine)) for engine in (one, two)]
         for count in range(3):
             gates.close(f"m{count}:1")
@@ -318,7 +318,7 @@ async def test_a_run_that_lives_is_not_taken_for_lost(database: Database) -> Non
 async def _keep_looking(engine: Any) -> None:
     while True:
         await engine._worker._recovery.recover()
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.002)
 
 
 async def test_the_run_of_a_dead_process_is_taken_up_by_another_at_once(
@@ -432,3 +432,91 @@ async def test_code_of_another_process_is_waited_for_until_it_stops_or_the_grace
             stop.set()
             await quiet(one)
             await assert_consistent(two, is_settled=True)
+
+
+async def test_a_process_that_has_not_heard_of_another_ones_code_waits_for_it_too(
+    database: Database,
+) -> None:
+    began, stop = asyncio.Event(), asyncio.Event()
+
+    async def code(context: RunContext) -> None:
+        if humans(cast("Any", context.input)) == ["B"]:
+            await context.record(write("B"))
+            return
+        began.set()
+        while not stop.is_set():
+            try:
+                await stop.wait()
+            except asyncio.CancelledError:
+                continue
+
+    clock = StillClock()
+    async with (
+        database.engine(registry(Rogue(code)), clock=StillClock()) as one,
+        database.engine(registry(Rogue(code)), clock=clock) as two,
+    ):
+        thread_id = (await two.create_thread()).thread_id
+        lost = await submit(one, thread_id, "A")
+        await soon(began.wait())
+        await one.cancel_run(thread_id, lost, action="rollback")
+        # The second one still has the thread in mind as it created it.
+        run_id = await submit(two, thread_id, "B")
+        await quiet(two)
+        assert await status_of(two, thread_id, run_id) == "pending"
+        stop.set()
+        await quiet(one)
+        await clock.advance(0.1)
+        assert (await join(two, thread_id, run_id)).values == {"said": ["B"]}
+        await assert_consistent(two, is_settled=True)
+
+
+async def test_code_that_was_given_up_does_not_go_on_writing_to_a_closed_engine(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is refused, once; nobody tries for ever to write what it gives."""
+    wake, refused = asyncio.Event(), asyncio.Event()
+
+    async def code(context: RunContext) -> None:
+        if humans(cast("Any", context.input)) == ["B"]:
+            return
+        while not wake.is_set():
+            try:
+                await wake.wait()
+            except asyncio.CancelledError:
+                continue
+        try:
+            while True:
+                await context.record(write("late"))
+                await asyncio.sleep(0)
+        except (StaleAttemptError, StoreUnavailableError):
+            refused.set()
+
+    tasks = MortalTasks()
+    engine = database.engine(registry(Rogue(code)), tasks=tasks, grace_seconds=0)
+    await engine.start()
+    thread_id = (await engine.create_thread()).thread_id
+    await submit(engine, thread_id, "A")
+    await join(engine, thread_id, await submit(engine, thread_id, "B", "rollback"))
+    await soon(engine.close())
+    wake.set()
+    await soon(refused.wait())
+    if tasks._running:
+        _, pending = await asyncio.wait(tasks._running, timeout=PATIENCE_SECONDS)
+        assert not pending
+    assert "trying again" not in caplog.text
+
+
+async def test_a_delayed_run_waits_for_its_time_over_a_restart(database: Database) -> None:
+    clock = StillClock()
+    async with database.engine(registry(chat(Gates())), clock=clock) as engine:
+        thread_id = (await engine.create_thread()).thread_id
+        early = await submit(engine, thread_id, "early", after_seconds=10)
+        late = await submit(engine, thread_id, "late", after_seconds=30)
+    await clock.advance(20)
+    async with database.engine(registry(chat(Gates())), clock=clock) as engine:
+        await join(engine, thread_id, early)
+        await pass_time(engine, clock, 5)
+        assert await status_of(engine, thread_id, late) == "pending"
+        await pass_time(engine, clock, 5)
+        assert heard((await join(engine, thread_id, late)).values) == answered("early", "late")
+        await assert_consistent(engine, is_settled=True)

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from threadfold.domain.thread import Thread
     from threadfold.domain.values import Json
 
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 30.0
 """How long a test waits for what must happen; reached only by a test that fails."""
 
 
