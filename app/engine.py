@@ -17,7 +17,14 @@ from ..domain.commands import (
     SubmitRun,
     UpdateState,
 )
-from ..domain.errors import InvalidInputError, RunNotFoundError, StoreError, UnknownNodeError
+from ..domain.errors import (
+    InvalidInputError,
+    QueueFullError,
+    RunNotFoundError,
+    StoreError,
+    ThreadBusyError,
+    UnknownNodeError,
+)
 from ..domain.values import canonical
 from .bootstrap import GraphRegistry, default_ports
 from .executor import Executor
@@ -300,7 +307,13 @@ class Engine:
         )
         if multitask_strategy == "interrupt":
             await self._worker.flush(thread_id)  # Its finished steps stay.
-        outcome = await self._worker.submit(thread_id, command)
+        try:
+            outcome = await self._worker.submit(thread_id, command)
+        except (ThreadBusyError, QueueFullError):
+            # A retry of a run that has ended gets that run, whatever is in flight now.
+            if await self._ports.store.get_run(thread_id, run_id) is None:
+                raise
+            return await self.queries.get_run(thread_id, run_id)
         return await self.queries.accepted_run(thread_id, run_id, outcome)
 
     async def get_run(self, thread_id: str, run_id: str) -> RunView:

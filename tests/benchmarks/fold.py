@@ -89,10 +89,10 @@ def _bare(log: list[LogRow]) -> list[Any]:
     channels: dict[str, Any] = {}
     status = ""
     for _, _, _, topic, state in log:
-        event = orjson.loads(state)["event"]
+        event = orjson.loads(state)
         if topic == "StepRecorded.1":
             items.extend(event.get("items", ()))
-            channels.update(event["deltas"])
+            channels.update(event.get("deltas", ()))
         elif topic == "RunAccepted.1":
             items.extend(event.get("items", ()))
             status = "pending"

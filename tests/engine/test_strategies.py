@@ -639,3 +639,14 @@ async def test_a_rollback_after_a_restart_leaves_nothing_of_the_run(
         assert await stage.stands() == [*BEFORE, *answered("B")]
         await assert_gone(stage, lost)
         await assert_consistent(second, is_settled=True)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+async def test_a_retry_of_a_run_that_has_ended_gets_it_whatever_is_in_flight(
+    database: Database, strategy: Strategy
+) -> None:
+    async with scene(database, "A", "P", runs_in_flight_max=2) as stage:
+        before = await stage.engine.queries.log(stage.thread_id)
+        run_id = await stage.submit("pre", strategy, run_id=stage.runs["pre"])
+        assert await status_of(stage.engine, stage.thread_id, run_id) == "success"
+        assert await stage.engine.queries.log(stage.thread_id) == before

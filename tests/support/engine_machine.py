@@ -261,11 +261,8 @@ class EngineAgreesWithOracle(RuleBasedStateMachine):
         work = self.engine.submit_run(
             thread_id, "agent", input=said("again"), multitask_strategy=strategy, run_id=run_id
         )
-        is_refused = strategy == "reject" and oracle.runs
         if run_id in oracle.gone:
-            self.refused(work, ThreadBusyError if is_refused else RunNotFoundError)
-        elif is_refused and run_id not in {run.run_id for run in oracle.runs}:
-            self.refused(work, ThreadBusyError)
+            self.refused(work, RunNotFoundError)
         else:
             assert self.do(work).row.run_id == run_id
         self.settle()
@@ -437,10 +434,16 @@ class EngineAgreesWithOracle(RuleBasedStateMachine):
             await asyncio.wait([closing], timeout=0.001)
             await self.clock.advance(1)
         await closing
+        await self._end_code()
 
     async def _kill(self) -> None:
         assert self.mortal is not None
         await self.mortal.kill()
+        await self._end_code()
+
+    async def _end_code(self) -> None:
+        """What is left of a process that is gone must not go on in this one."""
+        assert self.mortal is not None
         for puppet in self.puppets.values():
             puppet.orders.put_nowait(("finish", ""))
         await self.mortal.tasks.kill()
