@@ -52,9 +52,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-AFTER_SECONDS_MAX = 100 * 366 * 24 * 3600
-"""A century: the latest that a run may be due."""
-
 
 class Engine:
     """Agent threads on an event log.
@@ -286,9 +283,6 @@ class Engine:
             QueueFullError: too many runs in flight.
         """
         assistant, graph_id = self.graphs.resolve(assistant_id)
-        if not 0 <= after_seconds <= AFTER_SECONDS_MAX:
-            message = f"after_seconds: expected 0 to {AFTER_SECONDS_MAX}, got {after_seconds}"
-            raise InvalidInputError(message)
         run_id = run_id or self.new_run_id()
         limit = timeout_seconds or self.settings.run_timeout_seconds
         command = SubmitRun(

@@ -37,6 +37,7 @@ from threadfold.domain.events import RunHandedOver, RunStarted
 from threadfold.infrastructure.work.system import SystemClock
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from datetime import datetime
 
     from threadfold.domain.ports import EventStore, RunContext
@@ -388,14 +389,8 @@ async def test_a_handed_over_attempt_does_not_count_as_lost(database: Database) 
         assert heard((await join(engine, thread_id, run_id)).values) == answered("A")
 
 
-@pytest.mark.parametrize("is_touched", [False, True])
-@pytest.mark.parametrize("is_stopping", [False, True])
-async def test_code_of_another_process_is_waited_for_until_it_stops_or_the_grace_time_is_over(
-    database: Database,
-    is_touched: bool,  # noqa: FBT001
-    is_stopping: bool,  # noqa: FBT001
-) -> None:
-    began, stop = asyncio.Event(), asyncio.Event()
+def deaf(began: asyncio.Event, stop: asyncio.Event) -> Callable[[RunContext], Awaitable[None]]:
+    """Return code that does not hear its cancellation, and ends when it is told to; given B, it ends at once."""
 
     async def code(context: RunContext) -> None:
         if humans(cast("Any", context.input)) == ["B"]:
@@ -408,6 +403,19 @@ async def test_code_of_another_process_is_waited_for_until_it_stops_or_the_grace
             except asyncio.CancelledError:
                 continue
 
+    return code
+
+
+@pytest.mark.parametrize("is_touched", [False, True])
+@pytest.mark.parametrize("is_stopping", [False, True])
+async def test_code_of_another_process_is_waited_for_until_it_stops_or_the_grace_time_is_over(
+    database: Database,
+    is_touched: bool,  # noqa: FBT001
+    is_stopping: bool,  # noqa: FBT001
+) -> None:
+    began, stop = asyncio.Event(), asyncio.Event()
+
+    code = deaf(began, stop)
     clock = StillClock()
     async with database.engine(registry(Rogue(code)), clock=StillClock()) as one:
         thread_id = (await one.create_thread()).thread_id
@@ -439,17 +447,7 @@ async def test_a_process_that_has_not_heard_of_another_ones_code_waits_for_it_to
 ) -> None:
     began, stop = asyncio.Event(), asyncio.Event()
 
-    async def code(context: RunContext) -> None:
-        if humans(cast("Any", context.input)) == ["B"]:
-            await context.record(write("B"))
-            return
-        began.set()
-        while not stop.is_set():
-            try:
-                await stop.wait()
-            except asyncio.CancelledError:
-                continue
-
+    code = deaf(began, stop)
     clock = StillClock()
     async with (
         database.engine(registry(Rogue(code)), clock=StillClock()) as one,
