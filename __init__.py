@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .app.bootstrap import Custom, MessageChunk, ReadOnlyState, RunHandle, Update
+    from .app.checkpointer import ThreadfoldSaver
     from .app.client import get_client
     from .app.engine import Engine
     from .app.settings import Settings
@@ -23,6 +24,7 @@ __all__ = [
     "ReadOnlyState",
     "RunHandle",
     "Settings",
+    "ThreadfoldSaver",
     "Update",
     "__version__",
     "append",
@@ -39,6 +41,7 @@ _HOMES = {
     "ReadOnlyState": ".app.bootstrap",
     "RunHandle": ".app.bootstrap",
     "Settings": ".app.settings",
+    "ThreadfoldSaver": ".app.checkpointer",
     "Update": ".app.bootstrap",
     "append": ".domain.reducers",
     "get_client": ".app.client",

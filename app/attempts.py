@@ -10,17 +10,22 @@ from ..domain.channels import decode_object, read_values
 from ..domain.commands import FailRun, SucceedRun, TimeOutRun
 from ..domain.errors import EngineError, RefusedError, StaleAttemptError, StoreError
 from ..domain.events import RunError
-from ..domain.ports import Lease, RunContext
+from ..domain.graph_ports import GraphFailed, RunContext
+from ..domain.ports import Lease
+from .checkpoint_logs import AttemptLog
 from .hub import Emitted
 from .recording import Recorder, described
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ..domain.changes import GraphEnd
     from ..domain.commands import Command
-    from ..domain.ports import Clock, GraphRunner, Ids, TaskHandle, Tasks
+    from ..domain.graph_ports import GraphRunner
+    from ..domain.ports import Clock, Ids, TaskHandle, Tasks
     from ..domain.thread import Run, Thread
     from ..domain.values import Json, JsonObject
+    from .checkpoint_logs import WholeThreads
     from .executor import Executor
     from .hub import Hub
     from .settings import Settings
@@ -49,6 +54,7 @@ class Attempt:
         executor: Executor,
         hub: Hub,
         runners: Runners,
+        wholes: WholeThreads,
         settings: Settings,
         clock: Clock,
         ids: Ids,
@@ -74,6 +80,7 @@ class Attempt:
             self._lease, executor, settings, is_sync=run.accepted.kwargs.get("durability") == "sync",
             clock=clock, ids=ids, tasks=tasks,
         )  # fmt: skip
+        self._log = AttemptLog(self._lease, self._recorder, executor, wholes)
         self._handle: TaskHandle | None = None
         self._alarm: TaskHandle | None = None
         self._has_begun = False
@@ -102,8 +109,8 @@ class Attempt:
                 self._handle.cancel()
 
     async def flush(self) -> None:
-        """Return when the steps that the code has finished so far are in the log."""
-        await self._recorder.flush()
+        """Return when the steps that the code has finished so far are in the log, with what it tells before it may be stopped."""
+        await self._recorder.flush_before_stop()
 
     def abandon(self) -> None:
         """Record nothing more once the store is closed."""
@@ -141,7 +148,7 @@ class Attempt:
             return None
         try:
             runner = self._runners.runner(self._run.accepted.graph_id)
-            await runner.run(self._context())
+            end = await runner.run(self._context())
         except asyncio.CancelledError:
             if self._is_cancelled:
                 return None
@@ -152,19 +159,30 @@ class Attempt:
             return self._failed(error)
         except StaleAttemptError:
             return None
+        except GraphFailed as failed:
+            return self._raised(failed.error, failed.end)
         except (KeyboardInterrupt, GeneratorExit):
             raise
-        except (
-            BaseException
-        ) as error:  # A graph that calls sys.exit() ends its run, not the process.
-            if not isinstance(error, EngineError):
-                logger.info("run %s failed", self.run_id, exc_info=error)
-            return self._failed(described(error))
-        return SucceedRun(thread_id=self.thread_id, run_id=self.run_id, attempt=self.number)
+        except BaseException as error:  # noqa: BLE001 - a graph that calls sys.exit() ends its run, not the process
+            return self._raised(error)
+        return SucceedRun(
+            thread_id=self.thread_id, run_id=self.run_id, attempt=self.number, end=end
+        )
 
-    def _failed(self, error: RunError) -> FailRun:
+    def _raised(self, error: BaseException, end: GraphEnd | None = None) -> FailRun | None:
+        if isinstance(error, StaleAttemptError):
+            return None
+        if not isinstance(error, EngineError):
+            logger.info("run %s failed", self.run_id, exc_info=error)
+        return self._failed(described(error), end)
+
+    def _failed(self, error: RunError, end: GraphEnd | None = None) -> FailRun:
         return FailRun(
-            thread_id=self.thread_id, run_id=self.run_id, attempt=self.number, error=error
+            thread_id=self.thread_id,
+            run_id=self.run_id,
+            attempt=self.number,
+            error=error,
+            end=end,
         )
 
     def _disarm(self) -> None:
@@ -189,7 +207,7 @@ class Attempt:
         )
         while True:
             try:
-                await self._recorder.flush()
+                await self._recorder.flush_before_stop()
                 await self._executor.execute(self.thread_id, command)
             except RefusedError:
                 logger.debug("run %s ended just in time", self.run_id)
@@ -215,14 +233,17 @@ class Attempt:
             graph_id=accepted.graph_id,
             has_input=given is not None,
             input=given,
-            state=self._thread.values(),
+            state=read_values(self._thread.state.channels, self._thread.items),
             config=_object(config),
             context=_object(context),
             results=self._run.results,
             record=self._recorder.step,
             record_result=self._recorder.result,
             emit=self._emit,
+            is_followed=lambda: self._hub.is_followed(self.thread_id),
             ids=self._ids,
+            kwargs=accepted.kwargs,
+            log=self._log,
         )
 
     def _emit(self, mode: str, data: Json) -> None:

@@ -10,6 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from ..domain.events import (
+    CheckpointRecorded,
+    CheckpointsHidden,
     ResultRecorded,
     RunAccepted,
     RunDeleted,
@@ -26,8 +28,11 @@ from ..domain.events import (
     ThreadCreated,
     ThreadDeleted,
     ThreadPatched,
+    ToolCallRecorded,
+    WritesRecorded,
 )
 from ..domain.thread import end_status
+from ..domain.typed import is_message, plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -96,7 +101,7 @@ def row_of(recorded: RecordedEvent, undone: frozenset[str]) -> Row:
 def log_table(thread_id: str, log: Sequence[RecordedEvent]) -> Table:
     """Return the log as a table."""
     undone = undone_runs(log)
-    table = _table(
+    table = table_of(
         f"Thread {thread_id}, from {log[0].recorded_at:%Y-%m-%d} on" if log else thread_id
     )
     table.caption = LEGEND if undone else None
@@ -112,7 +117,8 @@ def log_table(thread_id: str, log: Sequence[RecordedEvent]) -> Table:
     return table
 
 
-def _table(title: str) -> Table:
+def table_of(title: str) -> Table:
+    """Return an empty table."""
     return Table(
         title=Text(title, style="bold"),
         title_justify="left",
@@ -204,7 +210,7 @@ def runs_in(log: Iterable[RecordedEvent]) -> list[RunRecord]:
 
 def runs_table(thread_id: str, runs: Iterable[RunRecord]) -> Table:
     """Return runs as a table."""
-    table = _table(f"Runs of thread {thread_id}")
+    table = table_of(f"Runs of thread {thread_id}")
     for name in ("", "Run", "Status", "Strategy"):
         table.add_column(name, no_wrap=name != "Run", overflow="fold")
     table.add_column("Input", overflow="fold")
@@ -256,6 +262,17 @@ def what_it_did(event: ThreadEvent) -> str:  # noqa: C901 - one arm an event
         case StateUpdated():
             node = f" as {event.as_node}" if event.as_node else ""
             return f"updated from outside{node}: {brought(event)}"
+        case CheckpointRecorded():
+            where = f" in {event.ns}" if event.ns else ""
+            return f"checkpoint{where} ({event.source}): {brought(event)}"
+        case WritesRecorded():
+            where = f" in {event.ns}" if event.ns else ""
+            return f"writes{where}: {', '.join(write.channel for write in event.writes)}"
+        case CheckpointsHidden():
+            what = {"others": "those of some runs", "latest": "all but the latest", "none": "all"}
+            return f"checkpoints out of sight: {what[event.keep]}"
+        case ToolCallRecorded():
+            return f"tool call {event.call_id} of {event.name} {event.status}"
         case _:
             assert_never(event)
 
@@ -265,7 +282,7 @@ def _why(reason: str, by_run_id: str | None) -> str:
     return f"{words} by run {short(by_run_id)}" if by_run_id else words
 
 
-def brought(event: RunAccepted | StepRecorded | StateUpdated) -> str:
+def brought(event: RunAccepted | StepRecorded | StateUpdated | CheckpointRecorded) -> str:
     """Say what an event brought in: its messages, else its channels."""
     if event.erased_items:
         return "erased"
@@ -277,6 +294,8 @@ def brought(event: RunAccepted | StepRecorded | StateUpdated) -> str:
 
 
 def _message(item: Json) -> str:
+    if is_message(item):
+        item = plain(item)
     if not isinstance(item, dict) or "content" not in item:
         return ""
     calls = item.get("tool_calls")

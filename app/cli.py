@@ -1,4 +1,4 @@
-"""The command line: `threadfold demo | serve | log | state | runs`. It parses, opens and prints; the work is elsewhere."""
+"""The command line: `threadfold demo | serve | log | state | runs | doctor | import`. It parses, opens, prints."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ from rich.console import Console
 from .. import __version__
 from ..domain.errors import ConfigurationError, EngineError
 from ..domain.events import RecordedEvent
+from ..domain.importing import ImportTarget
 from ..infrastructure.graphs.loading import load_graphs
 from ..infrastructure.graphs.registry import GraphRegistry
 from ..infrastructure.graphs.weather import agent
-from . import audit, serving
+from . import audit, doctor_command, import_command, serving
 from .demo import run_demo
 from .engine import Engine
 from .settings import Settings
@@ -264,11 +265,70 @@ def runs(
     _run(work())
 
 
+@app.command()
+def doctor(
+    thread: ThreadArgument,
+    store: StoreOption = DEFAULT_STORE,
+    graph: doctor_command.GraphOption = None,
+    config: doctor_command.ConfigOption = None,
+    *,
+    repair: doctor_command.RepairOption = False,
+    as_lines: JsonOption = False,
+) -> None:
+    """Find what would keep a thread from going on, such as tool calls without a result; exit code 1 if there is any."""
+
+    async def work() -> None:
+        graphs = None if config is None and graph is None else _graphs(config, is_demo=False)
+        async with _opened(store, graphs) as engine:
+            await doctor_command.run_doctor(
+                engine, thread, graph_id=graph, repair=repair, as_json=as_lines
+            )
+
+    _run(work())
+
+
+# ------------------------------------------------------------------ moving in
+
+
+@app.command("import")
+def import_database(
+    source: import_command.SourceArgument,
+    store: StoreOption = DEFAULT_STORE,
+    thread: import_command.ThreadsOption = None,
+    types: import_command.TypesOption = None,
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what is there.")] = False,
+) -> None:
+    """Bring a checkpoint database of LangGraph's own savers into the log; run again, it goes on where it was."""
+    try:
+        from ..infrastructure.langgraph.importing import opening  # noqa: PLC0415 - an extra
+        from .checkpointer import ThreadfoldSaver  # noqa: PLC0415
+    except ImportError as error:
+        _fail(import_command.why_missing(error))
+
+    @asynccontextmanager
+    async def open_target(store: str, types: Sequence[type]) -> AsyncGenerator[ImportTarget]:
+        async with ThreadfoldSaver(store, types=types) as saver:
+            yield opening.target_of(saver)
+
+    _run(
+        import_command.run_import(
+            source,
+            store,
+            thread_ids=thread or (),
+            type_names=types or (),
+            is_dry_run=dry_run,
+            open_source=opening.open_source,
+            open_target=open_target,
+        )
+    )
+
+
 @asynccontextmanager
-async def _opened(store: str) -> AsyncGenerator[Engine]:
+async def _opened(store: str, graphs: GraphRegistry | None = None) -> AsyncGenerator[Engine]:
     """Open a store to read it: nothing runs here, and no new file is made."""
     _check_database(store)
-    async with Engine(store, settings=Settings(worker_slots=0)) as engine:
+    async with Engine(store, settings=Settings(worker_slots=0), registry=graphs) as engine:
         yield engine
 
 

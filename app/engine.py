@@ -3,47 +3,46 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, cast
 
-from ..domain.channels import copied_object
 from ..domain.commands import (
     CancelRun,
-    CopyThread,
     CreateThread,
     DeleteRun,
     DeleteThread,
     PatchThread,
     SubmitRun,
-    UpdateState,
 )
 from ..domain.errors import (
-    InvalidInputError,
     QueueFullError,
     RunNotFoundError,
     StoreError,
     ThreadBusyError,
-    UnknownNodeError,
 )
 from ..domain.values import canonical
 from .bootstrap import GraphRegistry, default_ports
+from .checkpoint_logs import WholeThreads
+from .copies import copy_intents
+from .doctor import Doctor
 from .executor import Executor
 from .hub import Hub
+from .options import accepted_options, named_checkpoint, resumes
 from .queries import Queries
 from .settings import Settings
+from .states import States
 from .streams import Streams
+from .updates import Updates
 from .views import thread_view
 from .worker import Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
     from types import TracebackType
     from typing import Any, Self
 
     from ..domain.ports import TaskHandle
     from ..domain.strategies import MultitaskStrategy
-    from ..domain.thread import Thread
     from ..domain.values import JsonObject
     from .bootstrap import Ports
     from .streams import Follower
@@ -80,10 +79,19 @@ class Engine:
             ids=ports.ids,
             tasks=ports.tasks,
         )
-        self.queries = Queries(ports.store, self._executor)
+        self._wholes = WholeThreads(ports.store, self._executor)
+        self._states = States(ports.store, self._executor, self._wholes, self.graphs)
+        self.queries = Queries(ports.store, self._executor, self._states)
+        self.doctor = Doctor(
+            self._executor, self._wholes, self.settings, clock=ports.clock, ids=ports.ids
+        )
+        self._updates = Updates(
+            self._executor, self._wholes, self._states, self.graphs, self.settings,
+            clock=ports.clock, ids=ports.ids,
+        )  # fmt: skip
         self._streams = Streams(ports.store, self._executor, self._hub, self.queries)
         self._worker = Worker(
-            ports.store, self._executor, self._hub, self.graphs, self.settings,
+            ports.store, self._executor, self._hub, self.graphs, self._wholes, self.settings,
             holder=ports.holder, clock=ports.clock, ids=ports.ids, tasks=ports.tasks,
         )  # fmt: skip
         self._follow: TaskHandle | None = None
@@ -170,6 +178,27 @@ class Engine:
 
         return register
 
+    def add_graph(
+        self,
+        graph_id: str,
+        graph: object,
+        *,
+        closes_tool_calls: bool = True,
+        keeps_partial_messages: bool = False,
+        types: Sequence[type[Any]] = (),
+    ) -> None:
+        """Register a graph: LangGraph's, compiled or not; what makes one; or a function.
+
+        `types` are classes that a LangGraph graph's state may hold beside those that its schema names. With
+        `closes_tool_calls`, new input closes the tool calls that a stopped run left open; with `keeps_partial_messages`, it finds
+        what a model of a LangGraph graph had streamed when its run was stopped. Raises ConfigurationError if it is no graph, if
+        its id is taken, or if the extra is missing (`pip install "threadfold[langgraph]"`).
+        """
+        self.graphs.add_graph(
+            graph_id, graph, closes_tool_calls=closes_tool_calls,
+            keeps_partial_messages=keeps_partial_messages, types=types,
+        )  # fmt: skip
+
     # ------------------------------------------------------------------ threads
 
     async def create_thread(
@@ -201,54 +230,36 @@ class Engine:
 
     async def copy_thread(self, thread_id: str) -> ThreadView:
         """Create a thread with the state that stands in another, its run in flight left out. Raises ThreadNotFoundError."""
-        source = await self.queries.thread(thread_id)
         copy_id = self._ports.ids.thread_id()
-        command = CopyThread(thread_id=copy_id, source_thread_id=thread_id, source=source)
-        return thread_view(copy_id, (await self._executor.execute(copy_id, command)).thread)
+        intents = await copy_intents(self._wholes, thread_id, copy_id)
+        return thread_view(copy_id, (await self._executor.execute(copy_id, *intents)).thread)
 
     async def update_state(
-        self, thread_id: str, values: object, *, as_node: str | None = None
+        self,
+        thread_id: str,
+        values: object,
+        *,
+        as_node: str | None = None,
+        checkpoint: Mapping[str, object] | None = None,
+        checkpoint_id: str | None = None,
     ) -> StateView:
-        """Change the state from outside, through the reducers of the thread's graph.
+        """Change the state from outside, through the reducers of the thread's graph, and return what stands then.
+
+        Of a LangGraph graph, an older state can be the one that is changed, by its `checkpoint` (or the `checkpoint_id` alone):
+        what comes of it is the newest state. `as_node` may also be `__end__` (nothing is open any more), `__copy__` or
+        `__input__` there.
 
         Raises:
             ThreadNotFoundError: no such thread.
             ThreadBusyError: a run is in flight.
+            CheckpointNotFoundError: no such checkpoint, or it was rolled back.
             InvalidInputError: the values do not fit the graph's channels, or no run has named the thread's graph yet.
             UnknownNodeError: the graph has no node `as_node`.
         """
+        named = named_checkpoint(checkpoint, checkpoint_id, thread_id)
         update = canonical(values, "values")
-        checkpoint_id = self._ports.ids.checkpoint_id()
-
-        def intent(thread: Thread, now: datetime) -> UpdateState:
-            del now
-            graph_id = thread.metadata.get("graph_id")
-            if thread.is_present and not isinstance(graph_id, str):
-                message = f"Thread {thread_id} has no graph ID: run a graph on it first"
-                raise InvalidInputError(message, thread_id=thread_id)
-            if not thread.is_present or thread.runs or update is None:
-                return _update(None, {}, ())
-            runner = self.graphs.runner(str(graph_id))
-            if as_node is not None and runner.nodes is not None and as_node not in runner.nodes:
-                raise UnknownNodeError(node=as_node)
-            values = thread.values()
-            normalized, changes = runner.update(values, update, self._ports.ids)
-            return _update(normalized, changes, runner.next_after(as_node, values))
-
-        def _update(
-            normalized: JsonObject | None, changes: Mapping[str, Any], after: tuple[str, ...]
-        ) -> UpdateState:
-            return UpdateState(
-                thread_id=thread_id,
-                checkpoint_id=checkpoint_id,
-                as_node=as_node,
-                next=after,
-                update=normalized,
-                changes=changes,
-            )
-
-        await self._executor.execute(thread_id, intent)
-        return await self.queries.get_state(thread_id)
+        made = await self._updates.update(thread_id, update, as_node, named)
+        return await self.queries.get_state(thread_id, checkpoint=made)
 
     # ------------------------------------------------------------------ runs
 
@@ -272,30 +283,41 @@ class Engine:
     ) -> RunView:
         """Accept a run, durably, and do to the runs in flight what the strategy says, in one append.
 
-        The same `run_id` again changes nothing. `kwargs` is what the graph gets beside the input: `config`, `context`, ….
+        The same `run_id` again changes nothing. `kwargs` is what the graph gets beside the input: `config`, `context`,
+        `durability`; of LangGraph's graphs also `command`, `interrupt_before`, `interrupt_after`, `stream_mode`,
+        `stream_subgraphs`, `checkpoint`.
 
         Raises:
             ThreadNotFoundError: no such thread, and `if_not_exists` is not "create".
             ThreadBusyError: the strategy is reject, and a run is in flight.
             GraphNotFoundError, AssistantNotFoundError: no such graph or assistant.
             NotJsonError: something that JSON cannot hold.
-            InvalidInputError: `after_seconds` is no time to wait.
+            InvalidInputError: `after_seconds` is no time to wait, or this graph cannot honour something in `kwargs`.
+            NothingToResumeError: it brings an answer, and nothing waits for one.
+            CheckpointNotFoundError: it starts from a checkpoint that is not there.
             QueueFullError: too many runs in flight.
         """
         assistant, graph_id = self.graphs.resolve(assistant_id)
         run_id = run_id or self.new_run_id()
         limit = timeout_seconds or self.settings.run_timeout_seconds
+        runner = self.graphs.runner(graph_id)
+        given = canonical(input, "input")
+        own = _object(metadata, "metadata")
+        asked = accepted_options(runner, given, own, _object(kwargs, "kwargs"))
+        await self._require_checkpoint(thread_id, asked, is_new=if_not_exists == "create")
         command = SubmitRun(
             thread_id=thread_id,
             run_id=run_id,
             assistant_id=assistant,
             graph_id=graph_id,
-            input=self.graphs.runner(graph_id).prepare(canonical(input, "input"), self._ports.ids),
+            input=runner.prepare(given, self._ports.ids),
+            is_typed=runner.is_typed,
+            is_resume=resumes(asked),
             multitask_strategy=multitask_strategy,
             after_seconds=after_seconds,
             timeout_seconds=limit,
-            metadata=_object(metadata, "metadata"),
-            kwargs=_object(kwargs, "kwargs"),
+            metadata=own,
+            kwargs=asked,
             if_not_exists=if_not_exists,
             runs_in_flight_max=self.settings.runs_in_flight_max,
         )
@@ -310,19 +332,27 @@ class Engine:
             return await self.queries.get_run(thread_id, run_id)
         return await self.queries.accepted_run(thread_id, run_id, outcome)
 
+    async def _require_checkpoint(self, thread_id: str, asked: JsonObject, *, is_new: bool) -> None:
+        """Raise CheckpointNotFoundError if a run is to start from a checkpoint that the thread does not have."""
+        given = asked.get("checkpoint")
+        checkpoint = given if isinstance(given, dict) else None
+        named = named_checkpoint(checkpoint, asked.get("checkpoint_id"), thread_id)
+        if "checkpoint_id" in named and (
+            is_new or (await self._executor.load(thread_id)).is_present
+        ):
+            await self._updates.require_checkpoint(thread_id, named)
+
     async def get_run(self, thread_id: str, run_id: str) -> RunView:
         """Return a run. Raises RunNotFoundError, also when it was rolled back."""
         return await self.queries.get_run(thread_id, run_id)
 
     async def join_run(self, thread_id: str, run_id: str) -> RunResult:
         """Wait until the run ends, and say how. Raises RunNotFoundError."""
-        result = await self._streams.join(thread_id, run_id)
-        # Theirs to change: what stands in the cache is shared by all readers, and by the next decision.
-        return replace(result, values=copied_object(result.values))
+        return await self._streams.join(thread_id, run_id)
 
-    def follow_run(self, thread_id: str, run_id: str) -> Follower:
+    def follow_run(self, thread_id: str, run_id: str, *, is_streaming: bool = True) -> Follower:
         """Return a follower of the run, to be entered before the run is submitted or attached to."""
-        return self._streams.follow(thread_id, run_id)
+        return self._streams.follow(thread_id, run_id, is_streaming=is_streaming)
 
     async def attach(self, thread_id: str, run_id: str) -> RunResult | None:
         """Return how the run ended, or None while it is in flight. Raises RunNotFoundError."""

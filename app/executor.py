@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakValueDictionary
 
-from ..domain.commands import Command
 from ..domain.decisions import decide
 from ..domain.errors import (
     ContentionError,
@@ -32,16 +30,17 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
 
     from ..domain.events import Events
+    from ..domain.graph_ports import Intent
     from ..domain.ports import Clock, EventStore, Ids, Tasks
     from .hub import Hub
     from .settings import Settings
 
 T = TypeVar("T")
 
-Intent: TypeAlias = Command | Callable[[Thread, datetime], Command | None]
-"""A command, or what makes one (or none) of the newest thread and the time; it is called again for each decision."""
-
 MICROSECOND = timedelta(microseconds=1)
+INTENTS_AT_ONCE = 500
+"""From so many on, as a copy of a long thread has them, they are decided in a thread of their own."""
+
 EVENTS_AT_ONCE = 2_000
 """Events that a cold load reads and folds at a time, so that it does not hold up the event loop."""
 
@@ -153,7 +152,12 @@ class Executor:
         """Decide once; return None if the thread turned out to be a newer one."""
         now = max(self._clock.now(), thread.updated_at + MICROSECOND)
         try:
-            planned, threads = _decided(thread_id, thread, intents, now, envelope)
+            if len(intents) < INTENTS_AT_ONCE:
+                planned, threads = _decided(thread_id, thread, intents, now, envelope)
+            else:
+                planned, threads = await asyncio.to_thread(
+                    _decided, thread_id, thread, intents, now, envelope
+                )
         except RefusedError:
             # A refusal is an answer too: it must not rest on a state that another process has moved on from.
             if await self._store.head_version(thread_id) > thread.version:
@@ -245,9 +249,8 @@ class Executor:
         """Return the thread as this process last saw it."""
         return self._cache.get(thread_id)
 
-    async def load_at(self, thread_id: str, version: int) -> Thread:
-        """Return the thread as it stood at a version: a fold of the log up to there."""
-        thread = EMPTY_THREAD
+    async def load_at(self, thread_id: str, version: int, thread: Thread = EMPTY_THREAD) -> Thread:
+        """Return the thread as it stood at a version: a fold of the log up to there, on from `thread`."""
         while thread.version < version:
             events = await self._store.read_thread(
                 thread_id, after=thread.version, upto=version, limit=EVENTS_AT_ONCE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
@@ -68,6 +69,7 @@ class Hub:
     def __init__(self) -> None:
         self._everyone: list[Listener] = []
         self._by_thread: dict[str, list[Listener]] = {}
+        self._followed: Counter[str] = Counter()
 
     def publish(self, notice: Committed | Emitted) -> None:
         """Tell all listeners of the notice's thread."""
@@ -86,16 +88,30 @@ class Hub:
         """Say whether anybody listens to this thread in particular."""
         return thread_id in self._by_thread
 
-    def listen(self, listener: Listener, thread_id: str | None = None) -> Callable[[], None]:
-        """Register a listener, for one thread or for all; return what takes it off again."""
+    def is_followed(self, thread_id: str) -> bool:
+        """Say whether anybody who listens to this thread wants to hear of what is emitted."""
+        return self._followed[thread_id] > 0
+
+    def listen(
+        self, listener: Listener, thread_id: str | None = None, *, is_following: bool = False
+    ) -> Callable[[], None]:
+        """Register a listener, for one thread or for all; return what takes it off again.
+
+        One that `is_following` wants to hear of what is emitted; others may be spared it.
+        """
         listeners = (
             self._everyone if thread_id is None else self._by_thread.setdefault(thread_id, [])
         )
         listeners.append(listener)
+        if thread_id is not None and is_following:
+            self._followed[thread_id] += 1
 
         def forget() -> None:
             if listener in listeners:
                 listeners.remove(listener)
+                if thread_id is not None and is_following:
+                    self._followed[thread_id] -= 1
+                    self._followed += Counter()  # Those at zero are left out.
             if thread_id is not None and not listeners:
                 self._by_thread.pop(thread_id, None)
 

@@ -2,40 +2,43 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from ..domain.channels import decode_object, read_values
 from ..domain.errors import (
-    CheckpointNotFoundError,
     ErasedError,
     RunNotFoundError,
     ThreadNotFoundError,
 )
-from ..domain.events import RunAccepted, RunError, RunFailed, RunTimedOut
+from ..domain.events import RunAccepted, RunError, RunFailed, RunSucceeded, RunTimedOut
 from ..domain.shared_list import SharedList
-from ..domain.thread import evolve
-from .executor import EVENTS_AT_ONCE
+from ..domain.typed import plain_object
+from ..domain.values import canonical
+from .options import named_checkpoint
 from .rows import in_flight_row
 from .search import ALL, ThreadFilter, find_threads
+from .state_values import StateValues
 from .views import RunResult, RunView, StateView, ThreadView, thread_view
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from ..domain.events import RecordedEvent
+    from ..domain.events import RecordedEvent, ThreadEvent
     from ..domain.ports import EventStore, RunRow
-    from ..domain.thread import State, Thread
+    from ..domain.thread import Thread
     from ..domain.values import Json, JsonObject
     from .executor import Executor, Outcome
     from .search import ThreadOrder
+    from .states import States
 
 
 class Queries:
     """Answers questions about what the log holds."""
 
-    def __init__(self, store: EventStore, executor: Executor) -> None:
+    def __init__(self, store: EventStore, executor: Executor, states: States) -> None:
         self._store = store
         self._executor = executor
+        self._states = states
 
     # ------------------------------------------------------------------ threads
 
@@ -86,21 +89,27 @@ class Queries:
 
     # ------------------------------------------------------------------ states
 
-    async def get_state(self, thread_id: str, checkpoint_id: str | None = None) -> StateView:
+    async def get_state(
+        self,
+        thread_id: str,
+        checkpoint_id: str | None = None,
+        *,
+        checkpoint: Mapping[str, object] | None = None,
+        subgraphs: bool = False,
+    ) -> StateView:
         """Return the newest state, or that of a checkpoint in the visible history.
+
+        `checkpoint` names one with its namespace, if it is a subgraph's: `checkpoint_ns`, `checkpoint_id`, `checkpoint_map`. With
+        `subgraphs`, open tasks hold the states of theirs.
 
         Raises:
             ThreadNotFoundError: no such thread.
             CheckpointNotFoundError: no such checkpoint, or it was rolled back.
-            ErasedError: the state lies in an erased span.
+            InvalidInputError: `checkpoint` is no name of a checkpoint.
         """
         thread = await self.thread(thread_id)
-        if checkpoint_id is None:
-            return self._view(thread_id, thread, thread.state)
-        async for state, at in self._checkpoints(thread_id, thread):
-            if state.checkpoint is not None and state.checkpoint.checkpoint_id == checkpoint_id:
-                return self._view(thread_id, at, state)
-        raise CheckpointNotFoundError(checkpoint_id=checkpoint_id)
+        named = named_checkpoint(checkpoint, checkpoint_id, thread_id)
+        return await self._states.get(thread_id, thread, named, subgraphs=subgraphs)
 
     async def get_state_at(self, thread_id: str, version: int) -> StateView:
         """Return the state as it stood at a version, runs included that were rolled back later (audit).
@@ -114,72 +123,33 @@ class Queries:
             raise ThreadNotFoundError(thread_id=thread_id)
         if thread.state.is_erased:
             raise ErasedError(version=version)
-        return self._view(thread_id, thread, thread.state)
+        return StateView(thread_id, thread.state, thread.items, thread.metadata)
 
     async def history(
-        self, thread_id: str, *, limit: int = 10, before: str | None = None
+        self,
+        thread_id: str,
+        *,
+        limit: int = 10,
+        before: str | None = None,
+        metadata: Mapping[str, object] | None = None,
+        checkpoint: Mapping[str, object] | None = None,
     ) -> list[StateView]:
-        """Return states, newest first, without those of rolled-back runs; `before` is a checkpoint id, left out itself.
+        """Return states, newest first, without those of rolled-back runs.
+
+        `before` is a checkpoint id, left out itself. `metadata` must be those of the checkpoint, as far as they are named.
+        `checkpoint` names a subgraph by its `checkpoint_ns`; with a `checkpoint_id`, it begins there.
 
         Raises:
             ThreadNotFoundError: no such thread.
             CheckpointNotFoundError: `before` is no checkpoint of the visible history.
+            InvalidInputError: something is asked for that checkpoints of functions do not have.
         """
         thread = await self.thread(thread_id)
-        found: list[StateView] = []
-        is_past = before is None
-        async for state, at in self._checkpoints(thread_id, thread):
-            checkpoint = state.checkpoint
-            if checkpoint is None:
-                break
-            if is_past:
-                found.append(self._view(thread_id, at, state))
-                if len(found) >= limit:
-                    break
-            elif checkpoint.checkpoint_id == before:
-                is_past = True
-        if not is_past and before is not None:
-            raise CheckpointNotFoundError(checkpoint_id=before)
-        return found
-
-    async def _checkpoints(
-        self, thread_id: str, thread: Thread
-    ) -> AsyncIterator[tuple[State, Thread]]:
-        """Yield states newest first: those that the fold still reaches, then those that only the log has."""
-        state: State | None = thread.state
-        oldest: State | None = None
-        while state is not None and state.checkpoint is not None:
-            yield state, thread
-            oldest, state = state, state.parent
-        if oldest is None or oldest.checkpoint is None or oldest.checkpoint.parent_id is None:
-            return
-        wanted = oldest.checkpoint.parent_id
-        by_id = await self._all_checkpoints(thread_id, oldest.checkpoint.version)
-        while wanted is not None and wanted in by_id:
-            found, at = by_id[wanted]
-            yield found, at
-            wanted = found.checkpoint.parent_id if found.checkpoint else None
-
-    async def _all_checkpoints(
-        self, thread_id: str, before_version: int
-    ) -> dict[str, tuple[State, Thread]]:
-        """Fold the log from its start, and keep every state on the way: they share what they have in common."""
-        thread = await self._executor.load_at(thread_id, 0)
-        states: dict[str, tuple[State, Thread]] = {}
-        while thread.version < before_version:
-            events = await self._store.read_thread(
-                thread_id, after=thread.version, upto=before_version, limit=EVENTS_AT_ONCE
-            )
-            if not events:
-                break
-            for recorded in events:
-                thread = evolve(thread, recorded)
-                if thread.state.checkpoint is not None:
-                    states[thread.state.checkpoint.checkpoint_id] = (thread.state, thread)
-        return states
-
-    def _view(self, thread_id: str, thread: Thread, state: State) -> StateView:
-        return StateView(thread_id, state, thread.items, thread.metadata)
+        named = named_checkpoint(checkpoint, None, thread_id)
+        wanted = cast("JsonObject", canonical(dict(metadata or {}), "metadata"))
+        return await self._states.history(
+            thread_id, thread, limit=limit, before=before, metadata=wanted, checkpoint=named
+        )
 
     # ------------------------------------------------------------------ runs
 
@@ -263,7 +233,14 @@ def ended_result(run_id: str, end: RecordedEvent, thread: Thread) -> RunResult:
     if status == "rolled_back":
         message = f"Run {run_id} was rolled back"
         error = RunError(error="RunRolledBack", message=message)
-    return RunResult(run_id, status, thread.values(), error, thread.state.next)
+    questions = _questions(event) if status == "success" else ()
+    values = StateValues(thread.state, thread.items)
+    return RunResult(run_id, status, values, error, thread.state.next, questions)
+
+
+def _questions(event: ThreadEvent) -> tuple[JsonObject, ...]:
+    tasks = event.tasks if isinstance(event, RunSucceeded) else ()
+    return tuple(interrupt for task in tasks for interrupt in task.interrupts)
 
 
 def _run_view(row: RunRow, event: RunAccepted, thread: Thread) -> RunView:
@@ -278,4 +255,5 @@ def _input(event: RunAccepted) -> Json:
     items = SharedList(
         [None] * event.first_item + list(event.items)
     )  # An input refers to its own items only.
-    return read_values(decode_object(event.input), items)
+    given = read_values(decode_object(event.input), items)
+    return plain_object(given) if event.is_typed else given

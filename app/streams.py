@@ -47,7 +47,8 @@ RunPart: TypeAlias = "RunEvent | Emitted | RunResult"
 class Follower:
     """Collects what happens to a run from now on. Use it as a context manager: listening ends with it."""
 
-    def __init__(self, hub: Hub, thread_id: str, run_id: str) -> None:
+    def __init__(self, hub: Hub, thread_id: str, run_id: str, *, is_streaming: bool = True) -> None:
+        self._is_streaming = is_streaming
         self._hub = hub
         self._thread_id = thread_id
         self._run_id = run_id
@@ -58,7 +59,9 @@ class Follower:
         self._is_closed = False
 
     def __enter__(self) -> Follower:
-        self._forget = self._hub.listen(self._on_notice, self._thread_id)
+        self._forget = self._hub.listen(
+            self._on_notice, self._thread_id, is_following=self._is_streaming
+        )
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -136,9 +139,12 @@ class Streams:
         self._hub = hub
         self._queries = queries
 
-    def follow(self, thread_id: str, run_id: str) -> Follower:
-        """Return a follower of a run that is yet to be submitted, or known to be in flight."""
-        return Follower(self._hub, thread_id, run_id)
+    def follow(self, thread_id: str, run_id: str, *, is_streaming: bool = True) -> Follower:
+        """Return a follower of a run that is yet to be submitted, or known to be in flight.
+
+        One that is not streaming is there for the run's end alone: it may miss what is emitted.
+        """
+        return Follower(self._hub, thread_id, run_id, is_streaming=is_streaming)
 
     async def attach(self, thread_id: str, run_id: str) -> RunResult | None:
         """Say how the run ended, if it has; else None, and a follower entered before will see its end.
@@ -163,7 +169,7 @@ class Streams:
             RunNotFoundError: no such run, or it is gone.
             StoreUnavailableError: the engine was closed before the run's end.
         """
-        with self.follow(thread_id, run_id) as follower:
+        with self.follow(thread_id, run_id, is_streaming=False) as follower:
             result = await self.attach(thread_id, run_id)
             if result is not None:
                 return result

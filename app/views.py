@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-import orjson
-
-from ..domain.channels import copied_object, read_channel, read_values
-from ..domain.shared_list import SharedList
-from ..domain.stored_items import StoredItems
+from ..domain.channels import copied
+from ..domain.typed import plain_object
+from .state_values import StateValues, encodable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
-    from ..domain.channels import Channel, Items
+    from ..domain.channels import Items
     from ..domain.events import RunAccepted, RunError, Task
     from ..domain.ports import RunRow, ThreadStatus
+    from ..domain.saved import SavedCheckpoint
     from ..domain.thread import Checkpoint, State, Thread
     from ..domain.values import Json, JsonObject
+    from .graph_states import GraphState
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,22 +32,35 @@ class ThreadView:
     state_updated_at: datetime
     metadata: JsonObject
     status: ThreadStatus
-    values: JsonObject | None
     error: RunError | None
     tasks: tuple[Task, ...]
     has_ended_run: bool
     version: int
+    state_values: StateValues | None
+
+    @property
+    def values(self) -> JsonObject | None:
+        """The values of all channels, as a copy."""
+        return None if self.state_values is None else self.state_values.read()
 
 
 @dataclass(frozen=True, slots=True)
 class StateView:
-    """A state of a thread: the values, what stands open, and the checkpoint it came from (None: an empty thread)."""
+    """A state of a thread: the values, what stands open, and the checkpoint it came from (None: an empty thread).
+
+    `state` is what the log says. If a checkpointer saved it, `saved` is its checkpoint, and `told` what the graph makes of that,
+    where it was asked.
+    """
 
     thread_id: str
     state: State
     items: Items
     metadata: JsonObject
     """The thread's metadata, as it stands now."""
+    saved: SavedCheckpoint | None = None
+    told: GraphState | None = None
+    is_exact: bool = False
+    """Whether the values that the graph told are those of the saved checkpoint, as far as that has them."""
 
     @property
     def checkpoint(self) -> Checkpoint | None:
@@ -55,19 +69,37 @@ class StateView:
 
     @property
     def values(self) -> JsonObject:
-        """The values of all channels, as a copy."""
-        return copied_object(read_values(self.state.channels, self.items))
+        """The values of all channels, as a copy; of a graph whose state is no object, what it is instead."""
+        if self.told is None:
+            return StateValues(self.state, self.items).read()
+        return cast("JsonObject", copied(self.told.values))
 
-    def values_to_encode(self) -> dict[str, Any]:
-        """Return the values for orjson: what was not parsed since it was stored stays the JSON text that it is."""
-        return {name: self._to_encode(channel) for name, channel in self.state.channels.items()}
+    @property
+    def next(self) -> Sequence[str]:
+        """The nodes that stand open."""
+        return self.state.next if self.told is None else self.told.next
 
-    def _to_encode(self, channel: Channel) -> Any:  # noqa: ANN401 - what orjson takes
-        items = self.items
-        if not isinstance(items, StoredItems) or not isinstance(channel, SharedList):
-            return read_channel(channel, items)
-        found = items.unread(channel)
-        return [orjson.Fragment(item) if isinstance(item, bytes) else item for item in found]
+    @property
+    def own_metadata(self) -> JsonObject:
+        """What the graph said of a checkpoint that it saved."""
+        if self.told is not None:
+            return self.told.metadata or {}
+        if self.saved is None:
+            return {}
+        own: JsonObject = {"source": self.saved.source, "step": self.saved.step}
+        return {**own, **plain_object(self.saved.metadata)}
+
+    def values_to_encode(self) -> Any:  # noqa: ANN401 - what orjson takes
+        """Return the values for orjson: what is JSON text already stays that."""
+        told, saved = self.told, self.saved
+        if told is None:
+            return StateValues(self.state, self.items).to_encode()
+        names = told.names
+        if names is None or saved is None or not self.is_exact:
+            return told.values
+        known = {name: saved.channels[name] for name in names if name in saved.channels}
+        shown = encodable(known, self.items)
+        return {name: shown[name] if name in shown else told.value(name) for name in names}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +116,21 @@ class RunView:
 class RunResult:
     """How a run ended, with the thread's values as they stood at that moment.
 
-    `status` is `rolled_back` for a run that is gone; `error` is set for a run that failed or took too long.
+    `status` is `rolled_back` for a run that is gone; `error` is set for a run that failed or took too long. `interrupts` are the
+    questions that its graph stopped at.
     """
 
     run_id: str
     status: str
-    values: JsonObject
+    state_values: StateValues
     error: RunError | None
     next: tuple[str, ...]
+    interrupts: tuple[JsonObject, ...] = ()
+
+    @property
+    def values(self) -> JsonObject:
+        """The thread's values, as a copy."""
+        return self.state_values.read()
 
 
 def thread_view(thread_id: str, thread: Thread) -> ThreadView:
@@ -103,9 +142,9 @@ def thread_view(thread_id: str, thread: Thread) -> ThreadView:
         state_updated_at=thread.state_updated_at,
         metadata=thread.metadata,
         status=thread.status,
-        values=thread.values() if thread.has_values else None,
         error=thread.state.error,
         tasks=thread.state.tasks,
         has_ended_run=thread.last_run is not None,
         version=thread.version,
+        state_values=StateValues(thread.state, thread.items) if thread.has_values else None,
     )

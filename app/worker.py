@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ..domain.ports import Clock, EventStore, Ids, Lease, TaskHandle, Tasks
     from ..domain.thread import Run, Thread
     from .attempts import Runners
+    from .checkpoint_logs import WholeThreads
     from .executor import Executor, Outcome
     from .hub import Hub, Notice
     from .settings import Settings
@@ -45,6 +46,7 @@ class Worker:
         executor: Executor,
         hub: Hub,
         runners: Runners,
+        wholes: WholeThreads,
         settings: Settings,
         *,
         holder: str,
@@ -62,6 +64,7 @@ class Worker:
         self._ids = ids
         self._tasks = tasks
         self._places: dict[str, Place] = {}
+        self._wholes = wholes
         self._attempts: set[Attempt] = set()
         """Those whose code has not stopped, also where nobody waits for it any more."""
         self._ready: dict[str, None] = {}
@@ -324,7 +327,8 @@ class Worker:
             return None
         return Attempt(
             thread_id, outcome.thread, run, self._holder,
-            executor=self._executor, hub=self._hub, runners=self._runners, settings=self._settings,
+            executor=self._executor, hub=self._hub, runners=self._runners,
+            wholes=self._wholes, settings=self._settings,
             clock=self._clock, ids=self._ids, tasks=self._tasks,
         )  # fmt: skip
 

@@ -5,17 +5,18 @@ The fold's side: total, no judging. How values become items and deltas is in `en
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias, assert_never, cast
 
-from .events import (
+from .deltas import (
     Delta,
     DropChannel,
     Encoded,
     MergeObject,
     SetItem,
     SetList,
+    SetNested,
     SetValue,
     SpliceList,
 )
@@ -23,7 +24,7 @@ from .shared_list import SharedList
 from .values import Json, JsonObject
 
 if TYPE_CHECKING:
-    from .events import Range
+    from .deltas import Range
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +34,15 @@ class ItemNumber:
     number: int
 
 
-Channel: TypeAlias = Json | ItemNumber | SharedList[int]
-"""A channel in the fold: a list of item numbers, one number (a long string), all else inline."""
+@dataclass(frozen=True, slots=True)
+class Nested:
+    """A channel that holds a value with references to items inside it (`SetNested`)."""
+
+    value: Json
+
+
+Channel: TypeAlias = Json | ItemNumber | SharedList[int] | Nested
+"""A channel in the fold: a list of item numbers, one number, references inside a value, all else inline."""
 
 Channels: TypeAlias = Mapping[str, Channel]
 Items: TypeAlias = SharedList[Json]
@@ -49,7 +57,61 @@ def read_channel(channel: Channel, items: Items) -> Json:
         return items.pick(channel)
     if isinstance(channel, ItemNumber):
         return items[channel.number]
+    if isinstance(channel, Nested):
+        return _resolved(channel.value, items)
     return channel
+
+
+def _resolved(value: Json, items: Items) -> Json:
+    if isinstance(value, list):
+        return [_resolved(element, items) for element in value]
+    if not isinstance(value, dict):
+        return value
+    if len(value) == 1:
+        match value:
+            case {"$items": ranges}:
+                return items.pick(numbers_in(cast("Sequence[Range]", ranges)))
+            case {"$item": number}:
+                return items[cast("int", number)]
+            case _:
+                pass
+    return {key: _resolved(element, items) for key, element in value.items()}
+
+
+def numbers_of(channel: Channel) -> Iterator[int]:
+    """Yield the numbers of all items that the channel refers to."""
+    if isinstance(channel, SharedList):
+        yield from channel
+    elif isinstance(channel, ItemNumber):
+        yield channel.number
+    elif isinstance(channel, Nested):
+        yield from _nested_numbers(channel.value)
+
+
+def _nested_numbers(value: Json) -> Iterator[int]:
+    if isinstance(value, list):
+        for element in value:
+            yield from _nested_numbers(element)
+    elif isinstance(value, dict):
+        match value:
+            case {"$items": ranges} if len(value) == 1:
+                yield from numbers_in(cast("Sequence[Range]", ranges))
+            case {"$item": number} if len(value) == 1:
+                yield cast("int", number)
+            case _:
+                for element in value.values():
+                    yield from _nested_numbers(element)
+
+
+def encoded_channel(channel: Channel) -> Encoded:
+    """Return the stored form of a channel as a whole."""
+    if isinstance(channel, SharedList):
+        return SetList(op="list", items=ranges_of(list(channel)))
+    if isinstance(channel, ItemNumber):
+        return SetItem(op="item", item=channel.number)
+    if isinstance(channel, Nested):
+        return SetNested(op="nested", value=channel.value)
+    return SetValue(op="set", value=channel)
 
 
 def read_values(channels: Channels, items: Items) -> JsonObject:
@@ -66,6 +128,8 @@ def decode(encoded: Encoded) -> Channel:
             return ItemNumber(number)
         case SetList(items=ranges):
             return SharedList(numbers_in(ranges))
+        case SetNested(value=value):
+            return Nested(value)
         case _:
             assert_never(encoded)
 
@@ -113,7 +177,7 @@ def apply(channels: Channels, deltas: Mapping[str, Delta]) -> Channels:
                 result[name] = _merge(old if isinstance(old, dict) else {}, delta)
             case DropChannel():
                 result.pop(name, None)
-            case SetValue() | SetItem() | SetList():
+            case SetValue() | SetItem() | SetList() | SetNested():
                 result[name] = decode(delta)
             case _:
                 assert_never(delta)

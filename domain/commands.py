@@ -9,8 +9,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
+    from .changes import ChannelChange, GraphEnd
     from .events import RunError
-    from .ports import ChannelChange
+    from .saved import Versions
     from .strategies import MultitaskStrategy
     from .thread import Thread
     from .values import Json, JsonObject
@@ -27,11 +28,15 @@ class CreateThread:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CopyThread:
-    """Create the thread with the state of another one, which stands without its run in flight."""
+    """Create the thread with the state of another one, which stands without its run in flight.
+
+    With `has_checkpoints`, those that a checkpointer saved in the source were recorded in the thread just before.
+    """
 
     thread_id: str
     source_thread_id: str
     source: Thread
+    has_checkpoints: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +74,9 @@ class SubmitRun:
     kwargs: JsonObject = field(default_factory=dict[str, "Json"])
     if_not_exists: Literal["reject", "create"] = "reject"
     runs_in_flight_max: int = 1000
+    is_typed: bool = False
+    is_resume: bool = False
+    """It answers an interrupt: refused, if nothing waits for an answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,11 +119,12 @@ class RecordResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SucceedRun:
-    """End the attempt's run: its code returned."""
+    """End the attempt's run: its code returned. `end` is what stands then, if more than what was recorded."""
 
     thread_id: str
     run_id: str
     attempt: int
+    end: GraphEnd | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +135,7 @@ class FailRun:
     run_id: str
     attempt: int
     error: RunError
+    end: GraphEnd | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,6 +190,74 @@ class UpdateState:
     changes: Mapping[str, ChannelChange]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordCheckpoint:
+    """Record a checkpoint that a checkpointer was given, of a run's attempt or (`run_id` None) from outside.
+
+    `changes` are its channels that may differ from its parent's, all of them as whole values unless the parent is the newest
+    checkpoint of the namespace; `kept` are those that are as the parent has them. Values are in typed form.
+    """
+
+    thread_id: str
+    run_id: str | None
+    attempt: int
+    ns: str
+    checkpoint_id: str
+    parent_id: str | None
+    source: str
+    step: int
+    changes: Mapping[str, ChannelChange]
+    kept: frozenset[str]
+    versions: Versions
+    seen: Mapping[str, Versions]
+    updated: tuple[str, ...] | None
+    ts: str
+    format: int
+    extra: JsonObject
+    metadata: JsonObject
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordWrites:
+    """Record what a task wrote after a checkpoint: (slot, channel, value in typed form)."""
+
+    thread_id: str
+    run_id: str | None
+    attempt: int
+    by_run_id: str | None
+    ns: str
+    checkpoint_id: str
+    task_id: str
+    task_path: str
+    writes: tuple[tuple[int, str, Json], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HideCheckpoints:
+    """Take checkpoints out of sight: those of these runs, or (`keep`) all but the latest of each namespace, or all."""
+
+    thread_id: str
+    keep: Literal["others", "latest", "none"] = "others"
+    run_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordToolCall:
+    """Record that a tool call was started, or came to this message (in typed form; None: it cannot be kept).
+
+    `task` is the namespace of the graph's task that makes it.
+    """
+
+    thread_id: str
+    run_id: str
+    attempt: int
+    call_id: str
+    name: str
+    task: str
+    status: Literal["started", "finished", "failed"]
+    result: Json = None
+
+
 Command: TypeAlias = (
     CreateThread
     | CopyThread
@@ -196,4 +274,8 @@ Command: TypeAlias = (
     | CancelRun
     | DeleteRun
     | UpdateState
+    | RecordCheckpoint
+    | RecordWrites
+    | HideCheckpoints
+    | RecordToolCall
 )

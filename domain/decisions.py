@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, assert_never
 
-from .channels import read_channel
 from .commands import (
     CancelRun,
     Command,
@@ -14,24 +13,29 @@ from .commands import (
     DeleteThread,
     FailRun,
     HandOverRun,
+    HideCheckpoints,
     PatchThread,
+    RecordCheckpoint,
     RecordResult,
     RecordStep,
+    RecordToolCall,
+    RecordWrites,
     StartRun,
     SubmitRun,
     SucceedRun,
     TimeOutRun,
     UpdateState,
 )
+from .copying import copy_thread
 from .encoding import Encoder
 from .errors import (
     InvalidInputError,
+    NothingToResumeError,
     QueueFullError,
     RunEndedError,
     RunNotDueError,
     RunNotFoundError,
     StaleAttemptError,
-    ThreadBusyError,
     ThreadExistsError,
     ThreadNotFoundError,
 )
@@ -50,10 +54,17 @@ from .events import (
     StateUpdated,
     StepRecorded,
     Task,
-    ThreadCopied,
     ThreadCreated,
     ThreadDeleted,
     ThreadPatched,
+)
+from .fencing import fenced, require_idle, require_present
+from .saved_decisions import (
+    end_view,
+    hide_checkpoints,
+    record_checkpoint,
+    record_tool_call,
+    record_writes,
 )
 from .strategies import displace, interrupted
 from .values import same
@@ -102,6 +113,14 @@ def decide(command: Command, thread: Thread) -> Events:  # noqa: C901 - one arm 
             return delete_run(command, thread)
         case UpdateState():
             return update_state(command, thread)
+        case RecordCheckpoint():
+            return record_checkpoint(command, thread)
+        case RecordWrites():
+            return record_writes(command, thread)
+        case HideCheckpoints():
+            return hide_checkpoints(command, thread)
+        case RecordToolCall():
+            return record_tool_call(command, thread)
         case _:
             assert_never(command)
 
@@ -118,39 +137,9 @@ def create_thread(command: CreateThread, thread: Thread) -> Events:
     return ()
 
 
-def copy_thread(command: CopyThread, thread: Thread) -> Events:
-    """Create the thread with what stands in the source, its run in flight left out."""
-    source = command.source
-    if not source.is_present:
-        raise ThreadNotFoundError(thread_id=command.source_thread_id)
-    if thread.is_present:
-        raise ThreadExistsError(thread_id=command.thread_id)
-    state = source.state if source.base is None else source.base
-    encoder = Encoder(thread.next_item, thread.items)
-    channels = encoder.object(
-        {name: read_channel(channel, source.items) for name, channel in state.channels.items()}
-    )
-    checkpoint = state.checkpoint
-    return (
-        ThreadCopied(
-            source_thread_id=command.source_thread_id,
-            source_version=source.version,
-            metadata=source.metadata,
-            first_item=encoder.first_item,
-            items=tuple(encoder.added),
-            channels=channels,
-            checkpoint_id=checkpoint.checkpoint_id if checkpoint else None,
-            step=checkpoint.step if checkpoint else -2,
-            next=state.next,
-            tasks=state.tasks,
-            error=state.error,
-        ),
-    )
-
-
 def patch_thread(command: PatchThread, thread: Thread) -> Events:
     """Set keys of the metadata; nothing happens if they are so already."""
-    _require_present(command.thread_id, thread)
+    require_present(command.thread_id, thread)
     if all(
         key in thread.metadata and same(thread.metadata[key], value)
         for key, value in command.metadata.items()
@@ -161,17 +150,15 @@ def patch_thread(command: PatchThread, thread: Thread) -> Events:
 
 def delete_thread(command: DeleteThread, thread: Thread) -> Events:
     """Delete the thread; its runs in flight end with it."""
-    _require_present(command.thread_id, thread)
+    require_present(command.thread_id, thread)
     ends = (RunRolledBack(run_id=run.run_id, reason="thread_deleted") for run in thread.in_order())
     return (*ends, ThreadDeleted())
 
 
 def update_state(command: UpdateState, thread: Thread) -> Events:
     """Change the state from outside, while nothing is in flight."""
-    _require_present(command.thread_id, thread)
-    if thread.runs:
-        message = "Thread is busy with a running job. Cancel it first, or wait for it to end."
-        raise ThreadBusyError(run_ids=tuple(thread.runs), message=message)
+    require_present(command.thread_id, thread)
+    require_idle(thread)
     if thread.state.checkpoint_id == command.checkpoint_id:
         return ()  # A retry.
     encoder = Encoder(thread.next_item, thread.items)
@@ -203,6 +190,8 @@ def submit_run(command: SubmitRun, thread: Thread) -> Events:
         expected = f"expected 0 to {AFTER_SECONDS_MAX:g}, got {command.after_seconds:g}"
         raise InvalidInputError(f"after_seconds: {expected}")
     created = () if thread.is_present else (ThreadCreated(),)
+    if command.is_resume and not thread.runs and not thread.state.next:
+        raise NothingToResumeError(thread_id=command.thread_id)
     displaced = displace(command.multitask_strategy, thread, by_run_id=command.run_id)
     if len(thread.runs) - len(displaced) >= command.runs_in_flight_max:
         raise QueueFullError(runs_max=command.runs_in_flight_max)
@@ -219,6 +208,7 @@ def submit_run(command: SubmitRun, thread: Thread) -> Events:
         timeout_seconds=command.timeout_seconds,
         metadata=command.metadata,
         kwargs=command.kwargs,
+        is_typed=command.is_typed,
         first_item=encoder.first_item,
         items=tuple(encoder.added),
     )
@@ -266,12 +256,27 @@ def start_run(command: StartRun, thread: Thread) -> Events:
         message = f"its process was lost in {command.attempts_max} attempts"
         error = RunError(error="AttemptsExhausted", message=message)
         return (_failed(run, thread, error),)
-    return (RunStarted(run_id=run.run_id, attempt=command.attempt, holder=command.holder),)
+    return (
+        RunStarted(
+            run_id=run.run_id,
+            attempt=command.attempt,
+            holder=command.holder,
+            keeps_work=_has_resume_point(run, thread),
+        ),
+    )
+
+
+def _has_resume_point(run: Run, thread: Thread) -> bool:
+    """Say whether an earlier attempt saved checkpoints, or called tools: the graph goes on from what it saved last."""
+    base = thread.base
+    if run.attempt == 0 or base is None:
+        return False
+    return thread.state.saved.version != base.saved.version or thread.state.calls != base.calls
 
 
 def record_step(command: RecordStep, thread: Thread) -> Events:
     """Record what a step did, as deltas of what stands."""
-    run = _fenced(command.run_id, command.attempt, thread)
+    run = fenced(command.run_id, command.attempt, thread)
     if thread.state.checkpoint_id == command.checkpoint_id:
         return ()  # A retry.
     encoder = Encoder(thread.next_item, thread.items, run.items)
@@ -295,7 +300,7 @@ def record_step(command: RecordStep, thread: Thread) -> Events:
 
 def record_result(command: RecordResult, thread: Thread) -> Events:
     """Record a result once; a retry of the same name changes nothing."""
-    run = _fenced(command.run_id, command.attempt, thread)
+    run = fenced(command.run_id, command.attempt, thread)
     if command.name in run.results:
         return ()
     return (
@@ -307,14 +312,37 @@ def record_result(command: RecordResult, thread: Thread) -> Events:
 
 def succeed_run(command: SucceedRun, thread: Thread) -> Events:
     """End the run: its code returned, so nothing stands open."""
-    _fenced(command.run_id, command.attempt, thread)
-    return (RunSucceeded(run_id=command.run_id, attempt=command.attempt),)
+    run = fenced(command.run_id, command.attempt, thread)
+    end = command.end
+    if end is None:
+        return (RunSucceeded(run_id=command.run_id, attempt=command.attempt),)
+    return (
+        RunSucceeded(
+            run_id=command.run_id,
+            attempt=command.attempt,
+            next=end.next,
+            tasks=end.tasks,
+            **end_view(end, run, thread),
+        ),
+    )
 
 
 def fail_run(command: FailRun, thread: Thread) -> Events:
     """End the run: its code raised, and what it was about to do stands open."""
-    run = _fenced(command.run_id, command.attempt, thread)
-    return (_failed(run, thread, command.error),)
+    run = fenced(command.run_id, command.attempt, thread)
+    end = command.end
+    if end is None:
+        return (_failed(run, thread, command.error),)
+    return (
+        RunFailed(
+            run_id=command.run_id,
+            attempt=command.attempt,
+            error=command.error,
+            next=end.next,
+            tasks=end.tasks,
+            **end_view(end, run, thread),
+        ),
+    )
 
 
 def _failed(run: Run, thread: Thread, error: RunError) -> RunFailed:
@@ -330,7 +358,7 @@ def _failed(run: Run, thread: Thread, error: RunError) -> RunFailed:
 
 def time_out_run(command: TimeOutRun, thread: Thread) -> Events:
     """End the run: it took too long."""
-    _fenced(command.run_id, command.attempt, thread)
+    fenced(command.run_id, command.attempt, thread)
     return (
         RunTimedOut(
             run_id=command.run_id,
@@ -344,22 +372,5 @@ def time_out_run(command: TimeOutRun, thread: Thread) -> Events:
 
 def hand_over_run(command: HandOverRun, thread: Thread) -> Events:
     """Give the attempt up in good order; it does not count as lost."""
-    _fenced(command.run_id, command.attempt, thread)
+    fenced(command.run_id, command.attempt, thread)
     return (RunHandedOver(run_id=command.run_id, attempt=command.attempt),)
-
-
-# ------------------------------------------------------------------ shared checks
-
-
-def _require_present(thread_id: str, thread: Thread) -> None:
-    if not thread.is_present:
-        raise ThreadNotFoundError(thread_id=thread_id)
-
-
-def _fenced(run_id: str, attempt: int, thread: Thread) -> Run:
-    """Return the run if this attempt is the active one; else refuse: the fence."""
-    run = thread.runs.get(run_id)
-    is_active = run is not None and thread.active == run_id and run.status == "running"
-    if run is None or not is_active or run.attempt != attempt:
-        raise StaleAttemptError(run_id=run_id, attempt=attempt)
-    return run

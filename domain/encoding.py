@@ -8,27 +8,19 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, TypeAlias
 
+from .changes import Replace, Splice
 from .channels import ItemNumber, decode, numbers_in, ranges_of, read_channel
-from .events import (
-    Encoded,
-    MergeObject,
-    SetItem,
-    SetList,
-    SetValue,
-    SpliceList,
-    StateUpdated,
-    StepRecorded,
-)
-from .ports import Replace, Splice
+from .deltas import Encoded, MergeObject, SetItem, SetList, SetValue, SpliceList
 from .shared_list import SharedList
 from .values import same
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from .changes import ChannelChange
     from .channels import Channel, Channels, Items
-    from .events import Delta, Range
-    from .ports import ChannelChange
+    from .deltas import Delta, Range
+    from .events import StateUpdated, StepRecorded
     from .values import Json, JsonObject
 
     EncodedObject: TypeAlias = dict[str, Encoded]

@@ -10,6 +10,7 @@ EngineError
 │   ├── RunEndedError
 │   ├── RunNotDueError
 │   ├── StaleAttemptError        the fence: a write of an ended or superseded attempt
+│   ├── NothingToResumeError
 │   ├── QueueFullError
 │   ├── CheckpointNotFoundError
 │   ├── AssistantNotFoundError
@@ -17,6 +18,7 @@ EngineError
 │   ├── ErasedError              the state asked for lies inside an erased span
 │   └── InvalidInputError        a value that cannot be recorded
 │       ├── NotJsonError
+│       ├── UnregisteredTypeError
 │       ├── UnknownMessageError
 │       ├── ReducerError
 │       └── UnknownNodeError
@@ -26,7 +28,8 @@ EngineError
 │   ├── ContentionError
 │   ├── StoreUnavailableError
 │   ├── StoreVersionError
-│   └── UnreadableEventError
+│   ├── UnreadableEventError
+│   └── UnreadableValueError
 └── ConfigurationError           the set-up is wrong: settings, langgraph.json, a broken graph
 """
 
@@ -134,10 +137,24 @@ class StaleAttemptError(RefusedError):
 
     run_id: str
     attempt: int
+    is_stale_write_owner_error = True
+    """LangGraph's marker of a checkpointer's fence."""
 
     def __init__(self, *, run_id: str, attempt: int) -> None:
         super().__init__(
             f"Attempt {attempt} of run {run_id} is no longer active", run_id=run_id, attempt=attempt
+        )
+
+
+class NothingToResumeError(RefusedError):
+    """A run brings the answer to an interrupt, and nothing waits for an answer."""
+
+    thread_id: str
+
+    def __init__(self, *, thread_id: str) -> None:
+        super().__init__(
+            f"Nothing in thread {thread_id} waits to be resumed: it was answered before, or never asked",
+            thread_id=thread_id,
         )
 
 
@@ -210,6 +227,22 @@ class NotJsonError(InvalidInputError):
 
     def __init__(self, *, where: str, problem: str) -> None:
         super().__init__(f"{where}: JSON cannot hold {problem}", where=where, problem=problem)
+
+
+class UnregisteredTypeError(InvalidInputError):
+    """An object of a class that nobody registered is to be stored, or to be read; `where` begins with the channel."""
+
+    where: str
+    name: str
+
+    def __init__(self, *, where: str, name: str) -> None:
+        short = name.rpartition(":")[2].rpartition(".")[2]
+        super().__init__(
+            f"{where}: objects of the class {name} are stored only if the class is registered. Name it in "
+            f"ThreadfoldSaver(types=[{short}]), or in the annotations of the graph's state",
+            where=where,
+            name=name,
+        )
 
 
 class UnknownMessageError(InvalidInputError):
@@ -302,6 +335,15 @@ class UnreadableEventError(StoreError):
         super().__init__(
             f"The log holds an event {name}, which this version cannot read", name=name
         )
+
+
+class UnreadableValueError(StoreError):
+    """A stored value that this program cannot make an object of: its class has changed, or the form is a newer one."""
+
+    problem: str
+
+    def __init__(self, *, problem: str) -> None:
+        super().__init__(f"The log holds a value that cannot be read: {problem}", problem=problem)
 
 
 class ConfigurationError(EngineError):

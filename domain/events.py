@@ -17,78 +17,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, SkipValidation
+from pydantic import Field
 
-from .values import Json, JsonObject
-
-Value: TypeAlias = Annotated[Json, SkipValidation]
-"""A JSON value that `values.canonical` made: checked where it came in, not again at each read."""
-
-Object: TypeAlias = Annotated[JsonObject, SkipValidation]
-
-Range: TypeAlias = tuple[int, int]
-"""Items by number: from the first up to, not including, the second."""
-
-
-class Fact(BaseModel):
-    """Base of all stored forms: immutable, compared by value."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-# ------------------------------------------------------------------ deltas: effects on a channel
-
-
-class SetValue(Fact):
-    """The channel holds `value` from now on."""
-
-    op: Literal["set"]
-    value: Value
-
-
-class SetItem(Fact):
-    """The channel holds the item of this number (a long string) from now on."""
-
-    op: Literal["item"]
-    item: int
-
-
-class SetList(Fact):
-    """The channel is a list of exactly these items from now on."""
-
-    op: Literal["list"]
-    items: tuple[Range, ...] = ()
-
-
-class SpliceList(Fact):
-    """In the channel's list, `delete` elements from `at` on give way to these items."""
-
-    op: Literal["splice"]
-    at: int
-    delete: int = 0
-    items: tuple[Range, ...] = ()
-
-
-class MergeObject(Fact):
-    """In the channel's object, these keys are set, and those removed; nested objects likewise."""
-
-    op: Literal["merge"]
-    value: Object = Field(default_factory=dict)
-    nested: Mapping[str, MergeObject] = Field(default_factory=dict)
-    remove: tuple[str, ...] = ()
-
-
-class DropChannel(Fact):
-    """The channel has no value from now on."""
-
-    op: Literal["drop"]
-
-
-Delta: TypeAlias = Annotated[
-    SetValue | SetItem | SetList | SpliceList | MergeObject | DropChannel, Field(discriminator="op")
-]
-Encoded: TypeAlias = Annotated[SetValue | SetItem | SetList, Field(discriminator="op")]
-"""A whole value, by itself: inline, or as references to items."""
+from .deltas import ChannelVersion, Delta, Encoded, Fact, Object, SetValue, Value
 
 
 class Task(Fact):
@@ -176,16 +107,21 @@ class RunAccepted(ItemsEvent):
     timeout_seconds: float | None = 3600.0
     metadata: Object = Field(default_factory=dict)
     kwargs: Object = Field(default_factory=dict)
+    is_typed: bool = False
     is_erased: bool = False
 
 
 class RunStarted(Event):
-    """Attempt `attempt` of the run is the active one; all others are fenced off from here on."""
+    """Attempt `attempt` of the run is the active one; all others are fenced off from here on.
+
+    With `keeps_work` it goes on from what the attempt before it left, else it starts again on the run's base.
+    """
 
     type: Literal["RunStarted"] = "RunStarted"
     run_id: str
     attempt: int = 1
     holder: str = ""
+    keeps_work: bool = False
 
 
 class StepRecorded(ItemsEvent):
@@ -222,10 +158,14 @@ class RunHandedOver(Event):
     attempt: int = 1
 
 
-class RunEnded(Event):
-    """Base of the ends that leave a record; what stood open is here, so that nobody needs the graph."""
+class RunEnded(ItemsEvent):
+    """Base of the ends that leave a record; what stood open is here, so that nobody needs the graph.
+
+    `deltas` bring the values that readers see in line with what the graph itself says they are.
+    """
 
     run_id: str
+    deltas: Mapping[str, Delta] = Field(default_factory=dict)
     next: tuple[str, ...] = ()
     tasks: tuple[Task, ...] = ()
 
@@ -289,6 +229,97 @@ class StateUpdated(ItemsEvent):
     is_erased: bool = False
 
 
+class CheckpointRecorded(ItemsEvent):
+    """A graph saved a checkpoint in its namespace `ns` ("" is the graph itself, others are those of subgraphs).
+
+    Its parent is the newest checkpoint of the namespace, and everything is told as the difference to that. With `is_fork` the
+    parent is the one named by `parent_id` (or none), and everything is told in full. `run_id` is None where no run of the engine
+    wrote it. A step that is not told is one more than the parent's (-1 without one).
+
+    `bumped` channels have `version` from now on; nodes in `saw` have seen the channels that they had seen before, at the parent's
+    versions, and those in `seen` exactly what stands there. The updated channels are the bumped ones without the `consumed`
+    ones, in alphabetical order, unless `updated` tells them; without `has_updated` nobody knows them. `ts` is the time that the
+    graph gave the checkpoint, as text, or in microseconds after the time in its id.
+    """
+
+    type: Literal["CheckpointRecorded"] = "CheckpointRecorded"
+    checkpoint_id: str
+    run_id: str | None = None
+    attempt: int = 1
+    ns: str = ""
+    is_fork: bool = False
+    parent_id: str | None = None
+    source: str = "loop"
+    step: int | None = None
+    deltas: Mapping[str, Delta] = Field(default_factory=dict)
+    version: ChannelVersion | None = None
+    bumped: tuple[str, ...] = ()
+    versions: Mapping[str, ChannelVersion] | None = None
+    saw: tuple[str, ...] = ()
+    seen: Mapping[str, Mapping[str, ChannelVersion]] = Field(default_factory=dict)
+    is_seen_whole: bool = False
+    consumed: tuple[str, ...] = ()
+    updated: tuple[str, ...] | None = None
+    has_updated: bool = True
+    ts: int | str = 0
+    format: int = 4
+    extra: Object = Field(default_factory=dict)
+    metadata: Delta | None = None
+    is_erased: bool = False
+
+
+class PendingWrite(Fact):
+    """What a task wrote to a channel, in the task's slot `idx`."""
+
+    idx: int | None = None
+    channel: str
+    value: Encoded = SetValue(op="set", value=None)
+
+
+class WritesRecorded(ItemsEvent):
+    """A task of a graph wrote this, for the step after a checkpoint (the newest of the namespace, unless it is named).
+
+    `idx` of a write is its place in `writes`, unless it is told. In a slot of a number from 0 on the first write stands, in
+    others the last. `by_run_id` is what the graph called its run where no run of the engine wrote it.
+    """
+
+    type: Literal["WritesRecorded"] = "WritesRecorded"
+    run_id: str | None = None
+    attempt: int = 1
+    by_run_id: str | None = None
+    ns: str = ""
+    checkpoint_id: str | None = None
+    task_id: str
+    task_path: str = ""
+    writes: tuple[PendingWrite, ...] = ()
+    is_erased: bool = False
+
+
+class CheckpointsHidden(Event):
+    """Checkpoints were taken out of sight: those of `run_ids`, or all but the newest of each namespace, or all.
+
+    What was built on them keeps its values.
+    """
+
+    type: Literal["CheckpointsHidden"] = "CheckpointsHidden"
+    keep: Literal["others", "latest", "none"] = "others"
+    run_ids: tuple[str, ...] = ()
+
+
+class ToolCallRecorded(ItemsEvent):
+    """A tool call of the active run was started by a task of the graph, or it came to this result, or error (a message)."""
+
+    type: Literal["ToolCallRecorded"] = "ToolCallRecorded"
+    run_id: str
+    attempt: int = 1
+    call_id: str
+    name: str = ""
+    task: str = ""
+    status: Literal["started", "finished", "failed"] = "started"
+    result: Encoded | None = None
+    is_erased: bool = False
+
+
 ThreadEvent: TypeAlias = Annotated[
     ThreadCreated
     | ThreadCopied
@@ -305,7 +336,11 @@ ThreadEvent: TypeAlias = Annotated[
     | RunInterrupted
     | RunRolledBack
     | RunDeleted
-    | StateUpdated,
+    | StateUpdated
+    | CheckpointRecorded
+    | WritesRecorded
+    | CheckpointsHidden
+    | ToolCallRecorded,
     Field(discriminator="type"),
 ]
 

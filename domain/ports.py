@@ -1,4 +1,4 @@
-"""What the domain and the engine need of the world; adapters in `infrastructure` implement it."""
+"""What the domain and the engine need of the world; adapters in `infrastructure` implement it. Graphs: `graph_ports.py`."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+    from collections.abc import AsyncIterator, Coroutine, Sequence
     from datetime import datetime
 
     from .events import Events, RecordedEvent
-    from .values import Json, JsonObject
+    from .values import JsonObject
 
 RunStatus: TypeAlias = Literal["pending", "running", "error", "success", "timeout", "interrupted"]
 ThreadStatus: TypeAlias = Literal["idle", "busy", "interrupted", "error"]
@@ -289,103 +289,4 @@ class Tasks(Protocol):
 
     def start(self, work: Coroutine[Any, Any, None], name: str) -> TaskHandle:
         """Start the work; `name` shows up in logs."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class RunContext:
-    """What a graph runner gets to run one attempt.
-
-    `record` takes one step, in order; it is fenced, and durable at the latest when the run's end is (with durability sync:
-    when it returns). `emit` hands a part that is no
-    event of the thread to whoever streams the run. `state` holds the values that the run starts on;
-    they share the fold's objects, so a runner hands copies to the user's code, and changes nothing
-    in them.
-    """
-
-    thread_id: str
-    run_id: str
-    attempt: int
-    graph_id: str
-    has_input: bool
-    input: Json
-    state: Mapping[str, Json]
-    config: JsonObject
-    context: JsonObject
-    results: Mapping[str, Json]
-    record: Callable[[StepWrite], Awaitable[None]]
-    record_result: Callable[[str, Json], Awaitable[None]]
-    emit: Callable[[str, Json], None]
-    ids: Ids
-
-
-@dataclass(frozen=True, slots=True)
-class StepWrite:
-    """One step as a runner gives it: the node's update, and what it does to each channel."""
-
-    node: str
-    source: Literal["input", "loop"]
-    next: tuple[str, ...]
-    update: JsonObject | None
-    changes: Mapping[str, ChannelChange]
-
-
-@dataclass(frozen=True, slots=True)
-class Replace:
-    """The channel's new value as a whole; what differs is found by comparing contents."""
-
-    value: Json
-
-
-@dataclass(frozen=True, slots=True)
-class Splice:
-    """The channel's list changes here only: `delete` elements from `at` on give way to `values`."""
-
-    at: int
-    delete: int
-    values: Sequence[Json]
-
-
-ChannelChange: TypeAlias = Replace | Splice
-
-
-class GraphRunner(Protocol):
-    """Runs one kind of graph."""
-
-    @property
-    def graph_id(self) -> str:
-        """The name that the graph is registered under."""
-        ...
-
-    @property
-    def nodes(self) -> frozenset[str] | None:
-        """Names that `as_node` may take; None if any."""
-        ...
-
-    def prepare(self, input: Json, ids: Ids) -> Json:
-        """Return a run's input in stored form, messages with ids.
-
-        What does not fit is left for the run to fail on.
-        """
-        ...
-
-    async def run(self, context: RunContext) -> None:
-        """Run one attempt to its end.
-
-        Raises what the user's code raises, or StaleAttemptError at the fence.
-        """
-        ...
-
-    def update(
-        self, values: Mapping[str, Json], update: Json, ids: Ids
-    ) -> tuple[JsonObject, Mapping[str, ChannelChange]]:
-        """Apply the graph's reducers: return the update in canonical form, and what it changes.
-
-        Raises:
-            InvalidInputError: the update does not fit the graph's channels.
-        """
-        ...
-
-    def next_after(self, node: str | None, values: Mapping[str, Json]) -> tuple[str, ...]:
-        """Return what would run next, had `node` just given these values."""
         ...

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias, cast
 
 from . import messages as message_rules
+from .changes import Replace, Splice
 from .channels import copied
 from .errors import InvalidInputError, ReducerError
-from .ports import Replace, Splice
 from .values import Json, JsonObject, canonical
 
 if TYPE_CHECKING:
-    from .ports import ChannelChange
+    from .changes import ChannelChange
 
 Reducer: TypeAlias = Callable[[Json, Json], Json]
 """(old value or None, update) -> new value. May be any callable; gets private copies."""

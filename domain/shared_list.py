@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 T = TypeVar("T")
+N = TypeVar("N")
 
 
 class SharedList(Generic[T]):
@@ -18,18 +19,30 @@ class SharedList(Generic[T]):
     O(added); a splice in the middle is O(n).
     """
 
-    __slots__ = ("_array", "_length")
+    __slots__ = ("_array", "_length", "_notes")
 
     def __init__(self, values: Iterable[T] = ()) -> None:
         self._array: list[T] = list(values)
         self._length = len(self._array)
+        self._notes: dict[type, object] = {}
 
-    @classmethod
-    def _sharing(cls, array: list[T], length: int) -> SharedList[T]:
-        result: SharedList[T] = cls.__new__(cls)
+    def _sharing(self, array: list[T], length: int) -> SharedList[T]:
+        result: SharedList[T] = type(self).__new__(type(self))
         result._array = array
         result._length = length
+        result._notes = self._notes if array is self._array else {}
         return result
+
+    def note(self, kind: Callable[[], N]) -> N:
+        """Return what was made of the array's elements, one of each kind: made at first use, and shared with the array.
+
+        It may know of elements behind this list's end.
+        """
+        key = cast("type", kind)
+        note = self._notes.get(key)
+        if note is None:
+            note = self._notes[key] = kind()
+        return cast("N", note)
 
     def __len__(self) -> int:
         return self._length

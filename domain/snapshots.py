@@ -12,21 +12,23 @@ from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import TypeAdapter
 
-from .channels import Channel, Channels, ItemNumber, decode_object, ranges_of
-from .events import Encoded, RunAccepted, RunError, SetItem, SetList, SetValue, Task
-from .shared_list import SharedList
+from .channels import Channels, decode_object, encoded_channel, numbers_of, ranges_of
+from .deltas import Encoded
+from .events import RunAccepted, RunError, Task
+from .saved_snapshots import CheckpointTable, checkpoint_from, numbers_saved, saved_from
 from .stored_items import StoredItems
 from .thread import EPOCH, Checkpoint, EndedRun, Run, State, Thread
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from .saved import SavedCheckpoint
     from .values import Json
 
 PARENTS_MAX = 9
 """States before the newest one that a snapshot holds, so that the newest history needs no fold of the log."""
 
-SNAPSHOT_SCHEMA = 1
+SNAPSHOT_SCHEMA = 2
 """Rises with each change of the form; a snapshot of another schema is ignored, the log folded."""
 
 _ENCODED: TypeAdapter[dict[str, Encoded]] = TypeAdapter(dict[str, Encoded])
@@ -34,7 +36,8 @@ _ENCODED: TypeAdapter[dict[str, Encoded]] = TypeAdapter(dict[str, Encoded])
 
 def to_snapshot(thread: Thread) -> dict[str, Any]:
     """Return the thread as plain data; `items` are segments of [first number, [values]]."""
-    return {
+    table = CheckpointTable()
+    body: dict[str, Any] = {
         "version": thread.version,
         "is_present": thread.is_present,
         "created_at": _micros(thread.created_at),
@@ -43,9 +46,9 @@ def to_snapshot(thread: Thread) -> dict[str, Any]:
         "metadata": thread.metadata,
         "items_count": len(thread.items),
         "items": _segments(thread),
-        "state": _state(thread.state),
-        "parents": [_state(state) for state in _parents(thread.state)],
-        "base": None if thread.base is None else _state(thread.base),
+        "state": _state(thread.state, table),
+        "parents": [_state(state, table) for state in _parents(thread.state)],
+        "base": None if thread.base is None else _state(thread.base, table),
         "active": thread.active,
         "holder": thread.holder,
         "runs": [_run(run) for run in thread.runs.values()],
@@ -58,6 +61,7 @@ def to_snapshot(thread: Thread) -> dict[str, Any]:
             _micros(thread.last_run.ended_at),
         ],
     }
+    return {**body, "checkpoints": table.rows}
 
 
 def from_snapshot(body: Mapping[str, Any]) -> Thread:
@@ -67,7 +71,9 @@ def from_snapshot(body: Mapping[str, Any]) -> Thread:
         items[first : first + len(values)] = values
     stored = StoredItems(items)
     last = body["last_run"]
-    state = _chained([_state_from(entry) for entry in (body["state"], *body["parents"])])
+    table = [checkpoint_from(row) for row in body["checkpoints"]]
+    states = [_state_from(entry, table) for entry in (body["state"], *body["parents"])]
+    state = _chained(states)
     return Thread(
         version=body["version"],
         is_present=body["is_present"],
@@ -77,7 +83,7 @@ def from_snapshot(body: Mapping[str, Any]) -> Thread:
         metadata=body["metadata"],
         items=stored,
         state=state,
-        base=None if body["base"] is None else _base(_state_from(body["base"]), state),
+        base=None if body["base"] is None else _base(_state_from(body["base"], table), state),
         active=body["active"],
         holder=body["holder"],
         runs={run["run_id"]: _run_from(run, stored) for run in body["runs"]},
@@ -124,10 +130,12 @@ def _base(base: State, state: State) -> State:
 
 def _segments(thread: Thread) -> list[tuple[int, list[Json]]]:
     numbers = set(_referred(thread.state.channels))
+    numbers.update(numbers_saved(thread.state))
     for state in _parents(thread.state):
         numbers.update(_referred(state.channels))
     if thread.base is not None:
         numbers.update(_referred(thread.base.channels))
+        numbers.update(numbers_saved(thread.base))
     for run in thread.runs.values():
         numbers.update(range(*run.items))
     items = thread.items
@@ -136,25 +144,14 @@ def _segments(thread: Thread) -> list[tuple[int, list[Json]]]:
 
 def _referred(channels: Channels) -> Iterable[int]:
     for channel in channels.values():
-        if isinstance(channel, SharedList):
-            yield from channel
-        elif isinstance(channel, ItemNumber):
-            yield channel.number
+        yield from numbers_of(channel)
 
 
-def _encoded(channel: Channel) -> Encoded:
-    if isinstance(channel, SharedList):
-        return SetList(op="list", items=ranges_of(list(channel)))
-    if isinstance(channel, ItemNumber):
-        return SetItem(op="item", item=channel.number)
-    return SetValue(op="set", value=channel)
-
-
-def _state(state: State) -> dict[str, Any]:
+def _state(state: State, table: CheckpointTable) -> dict[str, Any]:
     checkpoint = state.checkpoint
     return {
         "channels": {
-            name: _encoded(channel).model_dump(mode="json")
+            name: encoded_channel(channel).model_dump(mode="json")
             for name, channel in state.channels.items()
         },
         "checkpoint": checkpoint
@@ -173,10 +170,11 @@ def _state(state: State) -> dict[str, Any]:
         "tasks": [task.model_dump(mode="json") for task in state.tasks],
         "error": state.error and state.error.model_dump(mode="json"),
         "is_erased": state.is_erased,
+        "saved": table.saved(state),
     }
 
 
-def _state_from(body: Mapping[str, Any]) -> State:
+def _state_from(body: Mapping[str, Any], table: Sequence[SavedCheckpoint]) -> State:
     channels = _ENCODED.validate_python(body["channels"])
     c = body["checkpoint"]
     return State(
@@ -186,6 +184,7 @@ def _state_from(body: Mapping[str, Any]) -> State:
         tasks=tuple(Task.model_validate(task) for task in body["tasks"]),
         error=body["error"] and RunError.model_validate(body["error"]),
         is_erased=body["is_erased"],
+        **saved_from(body["saved"], table),
     )
 
 

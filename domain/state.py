@@ -5,13 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+from .channels import decode_object, read_values
+from .saved import NOTHING_SAVED, Saved
+from .typed import plain_object
 from .value import Value
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
-    from .channels import Channel, Channels
-    from .events import RunError, Task
+    from .channels import Channel, Channels, Items
+    from .events import RecordedEvent, RunError, Task, ThreadCopied
+    from .values import JsonObject
 
 CHECKPOINTS_KEPT_MIN = 64
 """A state reaches at least so many checkpoints back, if there are so many; the log has them all."""
@@ -31,9 +36,29 @@ class Checkpoint(NamedTuple):
     parent_id: str | None = None
 
 
+class ToolCall(NamedTuple):
+    """What is known of a tool call beside the messages: that it was started, and what came of it.
+
+    `is_finished`: it has a result, or (`is_failed`) an error in place of one. `is_cancelled`: its run was stopped while it was
+    at work. `task` is the namespace of the graph's task that made it, `run_id` the run.
+    """
+
+    call_id: str
+    name: str
+    is_finished: bool
+    result: Channel = None
+    is_failed: bool = False
+    is_cancelled: bool = False
+    task: str = ""
+    run_id: str = ""
+
+
 @dataclass(frozen=True)
 class State(Value):
-    """What a rollback puts back: the channels, what stands open, the error, and where it came from."""
+    """What a rollback puts back: the channels, what stands open, the error, and where it came from.
+
+    `saved` is what checkpointers saved; with it, the values are in the form of `typed.py`.
+    """
 
     channels: Channels = field(default_factory=dict[str, "Channel"])
     checkpoint: Checkpoint | None = None
@@ -43,6 +68,13 @@ class State(Value):
     tasks: tuple[Task, ...] = ()
     error: RunError | None = None
     is_erased: bool = False
+    saved: Saved = NOTHING_SAVED
+    calls: Mapping[str, ToolCall] = field(default_factory=dict[str, ToolCall])
+
+    @property
+    def is_typed(self) -> bool:
+        """Whether the values are in typed form: a checkpointer wrote them."""
+        return bool(self.saved.heads)
 
     @property
     def checkpoint_id(self) -> str | None:
@@ -85,3 +117,28 @@ class State(Value):
 
 
 EMPTY_STATE = State()
+
+
+def copied_state(state: State, event: ThreadCopied, recorded: RecordedEvent) -> State:
+    """Return the state that a copy begins with. What a checkpointer saved in the source was recorded in `state` just before."""
+    checkpoint = state.checkpoint
+    if event.checkpoint_id is None:
+        checkpoint = None
+    elif event.checkpoint_id != state.checkpoint_id:
+        version, at = recorded.version, recorded.recorded_at
+        checkpoint = Checkpoint(event.checkpoint_id, version, at, "fork", event.step)
+    return State(
+        channels=decode_object(event.channels),
+        checkpoint=checkpoint,
+        next=event.next,
+        tasks=event.tasks,
+        error=event.error,  # It may stand without a checkpoint: the run failed before its first step.
+        is_erased=event.is_erased,
+        saved=state.saved,
+    )
+
+
+def read_state(state: State, items: Items) -> JsonObject:
+    """Return the values of all channels as readers see them. They share the fold's objects: never change them."""
+    values = read_values(state.channels, items)
+    return plain_object(values) if state.is_typed else values

@@ -11,8 +11,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, TypeAlias, assert_never
 
-from .channels import Items, apply, decode_object, read_values
+from .calls import calls_after
+from .channels import Items, apply
 from .events import (
+    CheckpointRecorded,
+    CheckpointsHidden,
     ItemsEvent,
     RecordedEvent,
     ResultRecorded,
@@ -33,15 +36,19 @@ from .events import (
     ThreadCreated,
     ThreadDeleted,
     ThreadPatched,
+    ToolCallRecorded,
+    WritesRecorded,
 )
+from .saved import EVERYTHING
+from .saved_fold import call_recorded, checkpoint_recorded, checkpoints_hidden, writes_recorded
 from .shared_list import SharedList
-from .state import EMPTY_STATE, Checkpoint, State
+from .state import EMPTY_STATE, Checkpoint, State, copied_state, read_state
 from .value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from .events import Range
+    from .deltas import Range
     from .ports import RunStatus, ThreadStatus
     from .values import Json, JsonObject
 
@@ -129,8 +136,8 @@ class Thread(Value):
         return self.state.checkpoint is not None
 
     def values(self) -> JsonObject:
-        """Return the values of all channels. They share the fold's objects: never change them."""
-        return read_values(self.state.channels, self.items)
+        """Return the values of all channels as readers see them. They share the fold's objects: never change them."""
+        return read_state(self.state, self.items)
 
     def in_order(self) -> list[Run]:
         """Return the runs in flight in the order in which they start."""
@@ -146,6 +153,8 @@ class Thread(Value):
 
 
 EMPTY_THREAD = Thread()
+FULL_THREAD = Thread(state=State(saved=EVERYTHING))
+"""Where a fold begins that keeps every checkpoint."""
 
 Log: TypeAlias = "Iterable[RecordedEvent]"
 
@@ -185,6 +194,10 @@ def _applied(thread: Thread, recorded: RecordedEvent, items: Items) -> Thread:  
     match event:  # The frequent ones first.
         case StepRecorded():
             return _stepped(thread, event, recorded)
+        case CheckpointRecorded():
+            return checkpoint_recorded(thread, event, recorded)
+        case WritesRecorded():
+            return writes_recorded(thread, event, recorded)
         case RunAccepted():
             return _with_run(thread, _accepted(event, recorded))
         case RunStarted(run_id=run_id):
@@ -193,14 +206,18 @@ def _applied(thread: Thread, recorded: RecordedEvent, items: Items) -> Thread:  
             return _ended(thread, event, recorded)
         case ThreadCreated():
             return Thread(
-                is_present=True, created_at=at, state_updated_at=at, metadata=event.metadata
+                is_present=True,
+                created_at=at,
+                state_updated_at=at,
+                metadata=event.metadata,
+                state=_fresh(thread),
             )
         case ThreadCopied():
-            return _copied(event, recorded)
+            return _copied(thread, event, recorded)
         case ThreadPatched():
             return thread.changed(metadata={**thread.metadata, **event.metadata})
         case ThreadDeleted():
-            return Thread(created_at=thread.created_at, state_updated_at=at)
+            return Thread(created_at=thread.created_at, state_updated_at=at, state=_fresh(thread))
         case ResultRecorded(run_id=run_id):
             run = thread.runs.get(run_id)
             if run is None:
@@ -224,8 +241,16 @@ def _applied(thread: Thread, recorded: RecordedEvent, items: Items) -> Thread:  
             return thread.changed(last_run=None if last and last.run_id == run_id else last)
         case StateUpdated():
             return _updated(thread, event, recorded)
+        case CheckpointsHidden():
+            return checkpoints_hidden(thread, event, recorded)
+        case ToolCallRecorded():
+            return call_recorded(thread, event)
         case _:
             assert_never(event)
+
+
+def _fresh(thread: Thread) -> State:
+    return FULL_THREAD.state if thread.state.saved.keeps_all else EMPTY_STATE
 
 
 def _with_run(thread: Thread, run: Run) -> Thread:
@@ -267,7 +292,7 @@ def _started(thread: Thread, event: RunStarted, at: datetime) -> Thread:
         runs={**thread.runs, run.run_id: started},
         active=event.run_id,
         base=base,
-        state=base,
+        state=thread.state if event.keeps_work else base,
         holder=event.holder,
     )
 
@@ -324,7 +349,14 @@ def _ended(
         if isinstance(event, RunFailed):
             thread = thread.changed(state=thread.state.changed(error=event.error))
         return thread  # It never started, so it leaves no work.
-    state = thread.state.changed(next=event.next, tasks=event.tasks, error=_error(event))
+    state = thread.state.changed(
+        channels=apply(thread.state.channels, event.deltas),
+        next=event.next,
+        tasks=event.tasks,
+        error=_error(event),
+    )
+    if state.calls:
+        state = state.changed(calls=calls_after(event, state.calls))
     return thread.changed(state=state, base=None, active=None, state_updated_at=at)
 
 
@@ -352,19 +384,8 @@ def _error(event: RunEnded) -> RunError | None:
             return None
 
 
-def _copied(event: ThreadCopied, recorded: RecordedEvent) -> Thread:
-    at = recorded.recorded_at
-    checkpoint = None
-    if event.checkpoint_id is not None:
-        checkpoint = Checkpoint(event.checkpoint_id, recorded.version, at, "fork", event.step)
-    state = State(
-        channels=decode_object(event.channels),
-        checkpoint=checkpoint,
-        next=event.next,
-        tasks=event.tasks,
-        error=event.error,  # It may stand without a checkpoint: the run failed before its first step.
-        is_erased=event.is_erased,
-    )
+def _copied(thread: Thread, event: ThreadCopied, recorded: RecordedEvent) -> Thread:
+    at, state = recorded.recorded_at, copied_state(thread.state, event, recorded)
     return Thread(
         is_present=True, created_at=at, state_updated_at=at, metadata=event.metadata, state=state
     )

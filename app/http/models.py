@@ -7,20 +7,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from .. import options
 from .requests import LIMIT_MAX, OFFSET_MAX
 
-STREAM_MODES = (
-    "values",
-    "updates",
-    "messages",
-    "messages-tuple",
-    "custom",
-    "checkpoints",
-)
-UNSUPPORTED_STREAM_MODES = ("tasks", "debug", "events", "tools", "lifecycle")
+UNSUPPORTED_STREAM_MODES = ("events", "tools", "lifecycle")
+STREAM_MODES = tuple(mode for mode in options.STREAM_MODES if mode not in UNSUPPORTED_STREAM_MODES)
 
 SECONDS_MAX = 10 * 366 * 24 * 3600
 """A run may be put off for ten years at most."""
@@ -64,12 +58,6 @@ def named_stream_modes(names: list[str]) -> list[str]:
 
 def _modes_or_none(value: object) -> list[str] | None:
     return None if value is None else stream_modes(value)
-
-
-def _not_only_at_the_exit(value: object) -> object:
-    if value == "exit" or value is False:
-        raise PydanticCustomError("not_supported", "saving only at the end is not supported yet")
-    return value
 
 
 Object = dict[str, Any]
@@ -134,7 +122,9 @@ class CheckpointReference(Body):
     """A checkpoint as the SDKs name it."""
 
     checkpoint_id: str | None = None
-    checkpoint_ns: Unsupported = None
+    checkpoint_ns: str | None = None
+    checkpoint_map: dict[str, str] | None = None
+    thread_id: str | None = None
 
 
 class CheckpointConfig(Body):
@@ -151,13 +141,19 @@ class StateAtCheckpoint(Body):
     select: list[str] | None = None
 
 
+def _object_or_list(value: object) -> object:
+    if value is None or isinstance(value, dict | list):
+        return cast("object", value)
+    raise PydanticCustomError("values", "expected an object of channels, a list, or null")
+
+
 class StateUpdate(Body):
     """POST /threads/{thread_id}/state."""
 
-    values: Any = None
+    values: Annotated[Any, AfterValidator(_object_or_list)] = None
     as_node: str | None = None
-    checkpoint: Unsupported = None
-    checkpoint_id: Unsupported = None
+    checkpoint: CheckpointReference | None = None
+    checkpoint_id: str | None = None
 
 
 def _checkpoint_id(value: object) -> object:
@@ -174,8 +170,8 @@ class HistoryQuery(Body):
 
     limit: Limit | None = None
     before: Annotated[str | None, BeforeValidator(_checkpoint_id)] = None
-    metadata: Unsupported = None
-    checkpoint: Unsupported = None
+    metadata: Object | None = None
+    checkpoint: CheckpointReference | None = None
     select: list[str] | None = None
 
 
@@ -193,6 +189,29 @@ class RunConfig(BaseModel):
     recursion_limit: int | None = None
 
 
+_TEXTS = {"type": "array", "items": {"type": "string"}}
+StopsOption = Annotated[Any, WithJsonSchema({"anyOf": [{"const": "*"}, _TEXTS, {"type": "null"}]})]
+CommandOption = Annotated[
+    Any,
+    WithJsonSchema(
+        {
+            "type": ["object", "null"],
+            "properties": {"resume": {}, "update": {}, "goto": {}},
+            "additionalProperties": False,
+        }
+    ),
+]
+CheckpointOption = Annotated[Any, WithJsonSchema(CheckpointReference.model_json_schema())]
+
+OPTIONS = frozenset(
+    {
+        "command", "checkpoint", "checkpoint_id", "checkpoint_during", "durability",
+        "interrupt_before", "interrupt_after", "stream_subgraphs", "strict_resume",
+    }
+)  # fmt: skip
+"""Fields of RunCreate that hang on the graph: the engine checks them (`options.py`)."""
+
+
 class RunCreate(Body):
     """POST /threads/{thread_id}/runs, …/runs/stream and …/runs/wait."""
 
@@ -208,20 +227,17 @@ class RunCreate(Body):
     on_completion: Literal["delete", "keep"] | None = None
     """Of runs without a thread; it means nothing here."""
     after_seconds: Annotated[float, Field(ge=0, le=SECONDS_MAX, allow_inf_nan=False)] | None = None
-    durability: Annotated[
-        Literal["sync", "async", "exit"] | None, AfterValidator(_not_only_at_the_exit)
-    ] = None
-    checkpoint_during: Annotated[bool | None, AfterValidator(_not_only_at_the_exit)] = None
-    strict_resume: bool | None = None
-    """Of runs that resume, which are not supported yet."""
-    command: Unsupported = None
-    checkpoint: Unsupported = None
-    checkpoint_id: Unsupported = None
-    interrupt_before: Unsupported = None
-    interrupt_after: Unsupported = None
     webhook: Unsupported = None
-    stream_subgraphs: Unsupported = None
     stream_resumable: Unsupported = None
+    command: CommandOption = None
+    checkpoint: CheckpointOption = None
+    checkpoint_id: str | None = None
+    checkpoint_during: bool | None = None
+    durability: Literal["sync", "async", "exit"] | None = None
+    interrupt_before: StopsOption = None
+    interrupt_after: StopsOption = None
+    stream_subgraphs: bool | None = None
+    strict_resume: bool | None = None
 
 
 class RunsCancel(Body):

@@ -1,5 +1,8 @@
 """Stream modes: what of a run's parts becomes which server-sent events. All of it is derived from the log and the hub.
 
+What a function does is told by its steps in the log, but for the chunks and the data that it emits. A graph of LangGraph's emits
+all that it was asked for, by the names of the modes, those of subgraphs with their namespace: `updates|child:…`.
+
 A run has no event for its good end, and none for being interrupted: the body just ends.
 """
 
@@ -15,7 +18,8 @@ from ...domain.values import Json, JsonObject
 from ..hub import Emitted
 from ..streams import RunEvent, RunPart
 from ..views import RunResult, RunView, StateView
-from .objects import error_object, state_object, task_id
+from .chunks import is_chunk, joined, message_of
+from .objects import error_object, named_reference, state_object, task_id
 from .responses import encoded
 
 MESSAGE_TYPES = frozenset({"human", "ai", "tool", "system", "function"})
@@ -38,6 +42,7 @@ class Frames:
         self._thread_id = view.row.thread_id
         self._run_id = view.row.run_id
         self._modes = frozenset(modes)
+        self._is_langgraph = view.accepted.is_typed
         self._metadata = view.metadata
         self._thread = thread
         self._from_version = thread.version
@@ -56,12 +61,8 @@ class Frames:
         match part:
             case RunEvent(recorded=recorded, thread=thread):
                 return self._event(recorded, thread)
-            case Emitted(mode="custom", data=data):
-                return frame("custom", data) if "custom" in self._modes else b""
-            case Emitted(mode="messages", data=[dict(chunk), dict(metadata)]):
-                if not self._has_messages:
-                    return b""
-                return _frames(self._chunk(chunk, metadata))
+            case Emitted(mode=mode, data=data):
+                return _frames(self._emitted(mode, data))
             case RunResult(error=error) if error is not None:
                 return frame("error", error_object(error))
             case _:
@@ -86,6 +87,19 @@ class Frames:
         self._partial.clear()
         self._seen.clear()
 
+    def _emitted(self, name: str, data: Json) -> Iterator[Event]:
+        mode, separator, ns = name.partition("|")
+        match mode, data:
+            case "messages", [dict(message), dict(metadata)]:
+                if self._has_messages:
+                    yield from self._message(message, metadata, separator + ns)
+            case "debug", dict() if mode in self._modes:
+                yield name, debug_object(data)
+            case _ if mode in self._modes:
+                yield name, data
+            case _:
+                pass
+
     def _step(self, event: StepRecorded, thread: Thread) -> Iterator[Event]:
         if event.source == "loop":
             update = read_values(decode_object(update_of(event)), thread.items)
@@ -100,22 +114,29 @@ class Frames:
 
     # ------------------------------------------------------------------ messages
 
-    def _chunk(self, chunk: JsonObject, given: JsonObject) -> Iterator[Event]:
-        node = given.get("langgraph_node")
-        metadata = {**self._node_metadata(str(node or "")), **given}
+    def _message(self, message: JsonObject, given: JsonObject, where: str) -> Iterator[Event]:
+        """Yield a chunk, or a whole message of a graph of LangGraph's; `where` is the end of the name that is its subgraph's."""
+        if self._is_langgraph:
+            metadata = {**self._metadata, **given}
+        else:
+            metadata = {**self._node_metadata(str(given.get("langgraph_node") or "")), **given}
         if "messages-tuple" in self._modes:
-            yield "messages", [chunk, metadata]
-        identity = chunk.get("id")
+            yield f"messages{where}", [message, metadata]
+        identity = message.get("id")
         if not isinstance(identity, str):
             return
-        if "messages" in self._modes:
-            before = self._partial.get(identity)
-            if before is None:
-                yield "messages/metadata", {identity: {"metadata": metadata}}
-            message = _joined(before, chunk)
-            self._partial[identity] = message
-            yield "messages/partial", [message]
         self._seen.add(identity)
+        if "messages" not in self._modes:
+            return
+        before = self._partial.get(identity)
+        if before is None:
+            yield f"messages/metadata{where}", {identity: {"metadata": metadata}}
+        if self._is_langgraph and not is_chunk(message):
+            self._partial[identity] = message
+            yield f"messages/complete{where}", [message]
+        else:
+            self._partial[identity] = chunk = joined(before, message)
+            yield f"messages/partial{where}", [message_of(chunk)]
 
     def _messages(self, node: str, update: JsonObject | None) -> Iterator[Event]:
         """Yield the messages that a step brought and nobody has seen: neither in chunks, nor in the state before it."""
@@ -167,6 +188,32 @@ def _config(checkpoint: JsonObject | None) -> Json:
     return None if checkpoint is None else {"configurable": checkpoint}
 
 
+def debug_object(data: JsonObject) -> JsonObject:
+    """Return a part of the mode `debug`; the checkpoints in it are also named as the SDKs name them."""
+    payload = data.get("payload")
+    if data.get("type") != "checkpoint" or not isinstance(payload, dict):
+        return data
+    tasks = payload.get("tasks")
+    shown: JsonObject = {
+        **payload,
+        "checkpoint": _named(payload.get("config")),
+        "parent_checkpoint": _named(payload.get("parent_config")),
+        "tasks": [_debug_task(task) for task in tasks] if isinstance(tasks, list) else tasks,
+    }
+    return {**data, "payload": shown}
+
+
+def _debug_task(task: Json) -> Json:
+    if not isinstance(task, dict):
+        return task
+    return {**task, "checkpoint": _named(task.get("state")), "state": None}
+
+
+def _named(config: Json) -> Json:
+    named = config.get("configurable") if isinstance(config, dict) else None
+    return named_reference(named) if isinstance(named, dict) else None
+
+
 def _frames(events: Iterator[Event] | Sequence[Event]) -> bytes:
     return b"".join(frame(name, data) for name, data in events)
 
@@ -180,24 +227,3 @@ def _found(values: JsonObject | None) -> Iterator[tuple[str, JsonObject]]:
             kind, identity = entry.get("type"), entry.get("id")
             if isinstance(kind, str) and kind in MESSAGE_TYPES and isinstance(identity, str):
                 yield identity, entry
-
-
-def _joined(before: JsonObject | None, chunk: JsonObject) -> JsonObject:
-    """Return the message that the chunks of it up to here make."""
-    kind = chunk.get("type")
-    chunk = {**chunk, "type": "ai" if kind == "AIMessageChunk" else kind}
-    if before is None:
-        return chunk
-    content, more = before.get("content"), chunk.get("content")
-    if isinstance(content, str) and isinstance(more, str):
-        joined: Json = content + more
-    else:
-        joined = [*_parts(content), *_parts(more)]
-    kept = {name: value for name, value in chunk.items() if value not in (None, [], {}, "")}
-    return {**before, **kept, "content": joined}
-
-
-def _parts(content: Json) -> list[Json]:
-    if isinstance(content, list):
-        return content
-    return [{"type": "text", "text": content}] if content else []

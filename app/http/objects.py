@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, cast
 from uuid import NAMESPACE_OID, uuid5
 
+from ...domain.checkpoint_times import full_time
 from ...domain.events import RunError, Task
 from ...domain.state import Checkpoint, State
+from ..graph_states import GraphState, TaskState
 from ..views import RunResult, RunView, StateView, ThreadView
 from .responses import timestamp
 
@@ -46,7 +49,7 @@ def picked(content: dict[str, Any], fields: frozenset[str] | None) -> dict[str, 
 
 
 def thread_object(view: ThreadView) -> dict[str, Any]:
-    """Return a thread. `interrupts` and `error` are there once a run has ended."""
+    """Return a thread. `interrupts` and `error` are there once a run has ended, or in a copy of where one has."""
     content: dict[str, Any] = {
         "thread_id": view.thread_id,
         "created_at": timestamp(view.created_at),
@@ -55,9 +58,9 @@ def thread_object(view: ThreadView) -> dict[str, Any]:
         "metadata": view.metadata,
         "status": view.status,
         "config": {},
-        "values": view.values,
+        "values": None if view.state_values is None else view.state_values.to_encode(),
     }
-    if view.has_ended_run:
+    if view.has_ended_run or view.tasks or view.error is not None:
         content["interrupts"] = {
             task.id: list(task.interrupts) for task in view.tasks if task.interrupts
         }
@@ -72,6 +75,8 @@ def error_object(error: RunError | None) -> dict[str, Any] | None:
 
 # ------------------------------------------------------------------ states
 
+CHECKPOINT_KEYS = ("thread_id", "checkpoint_ns", "checkpoint_id", "checkpoint_map")
+
 
 def checkpoint_reference(thread_id: str, checkpoint_id: str | None) -> dict[str, Any] | None:
     """Return a checkpoint as the SDKs name it."""
@@ -80,8 +85,25 @@ def checkpoint_reference(thread_id: str, checkpoint_id: str | None) -> dict[str,
     return {"thread_id": thread_id, "checkpoint_ns": "", "checkpoint_id": checkpoint_id}
 
 
+def named_reference(config: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return what a graph names a checkpoint by, as the SDKs know it."""
+    if config is None:
+        return None
+    return {name: config[name] for name in CHECKPOINT_KEYS if name in config}
+
+
+def state_reference(view: StateView) -> dict[str, Any] | None:
+    """Return the name of the state's checkpoint."""
+    if view.told is not None:
+        return named_reference(view.told.config)
+    return checkpoint_reference(view.thread_id, view.state.checkpoint_id)
+
+
 def state_object(view: StateView) -> dict[str, Any]:
     """Return a state; that of an empty thread has null for all that comes from a checkpoint."""
+    if view.told is not None:
+        shown = _told_object(view.told, view.values_to_encode())
+        return {**shown, "metadata": _saved_metadata(view)}
     checkpoint, state = view.checkpoint, view.state
     tasks = task_objects(state)
     content: dict[str, Any] = {
@@ -98,11 +120,17 @@ def state_object(view: StateView) -> dict[str, Any]:
     }
     if checkpoint is None:
         return content
-    thread_id = view.thread_id
+    thread_id, saved = view.thread_id, view.saved
+    if saved is None:
+        metadata = checkpoint_metadata(checkpoint, thread_id, view.metadata)
+        created_at = timestamp(checkpoint.created_at)
+    else:
+        metadata = _saved_metadata(view)
+        created_at = full_time(saved.ts, saved.checkpoint_id)
     return {
         **content,
-        "metadata": checkpoint_metadata(checkpoint, thread_id, view.metadata),
-        "created_at": timestamp(checkpoint.created_at),
+        "metadata": metadata,
+        "created_at": created_at,
         "checkpoint": checkpoint_reference(thread_id, checkpoint.checkpoint_id),
         "parent_checkpoint": checkpoint_reference(thread_id, checkpoint.parent_id),
         "checkpoint_id": checkpoint.checkpoint_id,
@@ -110,15 +138,59 @@ def state_object(view: StateView) -> dict[str, Any]:
     }
 
 
-def unknown_state_object(thread_id: str, checkpoint_id: str) -> dict[str, Any]:
+def _told_object(told: GraphState, values: object) -> dict[str, Any]:
+    """Return a state as its graph tells it, of the thread itself or of an open task's subgraph."""
+    parent = named_reference(told.parent_config)
+    return {
+        "values": values,
+        "next": list(told.next),
+        "tasks": [_told_task(task) for task in told.tasks],
+        "metadata": told.metadata,
+        "created_at": told.created_at,
+        "checkpoint": named_reference(told.config),
+        "parent_checkpoint": parent,
+        "interrupts": list(told.interrupts),
+        "checkpoint_id": told.config.get("checkpoint_id"),
+        "parent_checkpoint_id": None if parent is None else parent.get("checkpoint_id"),
+    }
+
+
+def _told_task(task: TaskState) -> dict[str, Any]:
+    return {
+        "id": task.id,
+        "name": task.name,
+        "path": task.path,
+        "error": task.error,
+        "interrupts": list(task.interrupts),
+        "checkpoint": named_reference(task.checkpoint),
+        "state": None if task.state is None else _told_object(task.state, task.state.values),
+        "result": task.result,
+    }
+
+
+def _saved_metadata(view: StateView) -> dict[str, Any]:
+    """Return what the graph said of its checkpoint, with what the thread is known by."""
+    own = view.own_metadata
+    known = view.metadata
+    if "run_id" not in own:
+        known = {name: known[name] for name in ("graph_id", "assistant_id") if name in known}
+    return {**known, **own, "thread_id": view.thread_id}
+
+
+def unknown_state_object(thread_id: str, named: Mapping[str, Any]) -> dict[str, Any]:
     """Return the empty state that an unknown checkpoint has, as the SDKs expect it."""
+    checkpoint_id, ns = named.get("checkpoint_id") or "", named.get("checkpoint_ns") or ""
     return {
         "values": {},
         "next": [],
         "tasks": [],
         "metadata": None,
         "created_at": None,
-        "checkpoint": checkpoint_reference(thread_id, checkpoint_id),
+        "checkpoint": {
+            "thread_id": thread_id,
+            "checkpoint_ns": ns,
+            "checkpoint_id": checkpoint_id,
+        },
         "parent_checkpoint": None,
         "interrupts": [],
         "checkpoint_id": checkpoint_id,
@@ -129,7 +201,7 @@ def unknown_state_object(thread_id: str, checkpoint_id: str) -> dict[str, Any]:
 def checkpoint_metadata(
     checkpoint: Checkpoint, thread_id: str, thread_metadata: dict[str, Any]
 ) -> dict[str, Any]:
-    """Return where a checkpoint came from: a run's step, or an update from outside."""
+    """Return where a function's checkpoint came from: a run's step, or an update from outside."""
     own: dict[str, Any] = {
         "source": checkpoint.source,
         "step": checkpoint.step,
@@ -203,29 +275,47 @@ def _kwargs(view: RunView, metadata: dict[str, Any]) -> dict[str, Any]:
         "graph_id": row.graph_id,
         "assistant_id": row.assistant_id,
     }
+    durability = given.get("durability")
+    if durability is None:
+        durability = "exit" if given.get("checkpoint_during") is False else "async"
     return {
         "input": view.input,
-        "command": None,
+        "command": given.get("command"),
         "config": {
             **config,
-            "configurable": {**(config.get("configurable") or {}), **own},
+            "configurable": {**(config.get("configurable") or {}), **_started_from(view), **own},
             "metadata": metadata,
         },
         "context": given.get("context") or {},
         "stream_mode": given.get("stream_mode") or DEFAULT_STREAM_MODES,
-        "interrupt_before": None,
-        "interrupt_after": None,
+        "interrupt_before": given.get("interrupt_before"),
+        "interrupt_after": given.get("interrupt_after"),
         "webhook": None,
         "feedback_keys": None,
         "temporary": False,
-        "subgraphs": False,
+        "subgraphs": given.get("stream_subgraphs") is True,
         "resumable": False,
-        "checkpoint_during": True,
-        "durability": given.get("durability") or "async",
+        "checkpoint_during": durability != "exit",
+        "durability": durability,
     }
 
 
-def result_object(result: RunResult) -> dict[str, Any]:
-    """Return what a waiter gets: the values, or why there are none."""
+def _started_from(view: RunView) -> dict[str, Any]:
+    """Return the checkpoint that the run was told to start from, if it was."""
+    given = view.accepted.kwargs
+    checkpoint: Any = given.get("checkpoint") or {}
+    named = {name: checkpoint[name] for name in CHECKPOINT_KEYS if checkpoint.get(name)}
+    if given.get("checkpoint_id"):
+        named.setdefault("checkpoint_id", given["checkpoint_id"])
+    return named
+
+
+def result_object(result: RunResult) -> Any:  # noqa: ANN401 - a graph's values may be anything
+    """Return what a waiter gets: the values and the questions that the graph stopped at, or why there are none."""
     error = error_object(result.error)
-    return result.values if error is None else {"__error__": error}
+    if error is not None:
+        return {"__error__": error}
+    values: Any = result.state_values.to_encode()
+    if result.interrupts and isinstance(values, dict):
+        return {**cast("dict[str, Any]", values), "__interrupt__": list(result.interrupts)}
+    return values

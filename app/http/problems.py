@@ -25,6 +25,7 @@ STATUS_BY_ERROR: dict[type[Exception], int] = {
     errors.RunEndedError: 404,  # Cancelling what has ended finds no run to cancel.
     errors.RunNotDueError: 409,
     errors.StaleAttemptError: 409,
+    errors.NothingToResumeError: 409,
     errors.QueueFullError: 429,
     errors.CheckpointNotFoundError: 404,
     errors.AssistantNotFoundError: 404,
@@ -32,6 +33,7 @@ STATUS_BY_ERROR: dict[type[Exception], int] = {
     errors.ErasedError: 410,
     errors.InvalidInputError: 422,
     errors.NotJsonError: 422,
+    errors.UnregisteredTypeError: 422,
     errors.UnknownMessageError: 400,
     errors.ReducerError: 422,
     errors.UnknownNodeError: 400,
@@ -42,6 +44,7 @@ STATUS_BY_ERROR: dict[type[Exception], int] = {
     errors.StoreUnavailableError: 503,
     errors.StoreVersionError: 500,
     errors.UnreadableEventError: 500,
+    errors.UnreadableValueError: 500,
     errors.ConfigurationError: 500,
 }
 """Every error of the domain. One that is not here has the status of its nearest base."""

@@ -64,7 +64,7 @@ async def wait_for_new_run(request: Request) -> Response:
     body = await read_body(request, models.RunCreate)
     engine = engine_of(request)
     run_id = engine.new_run_id()
-    with held(engine.follow_run(thread_id, run_id)) as follower:
+    with held(engine.follow_run(thread_id, run_id, is_streaming=False)) as follower:
         view = await _submitted(engine, thread_id, body, run_id)
         path = _path(view)
         return WaitResponse(
@@ -109,8 +109,7 @@ async def _submitted(
         kwargs["context"] = _stripped(body.context)
     if body.stream_mode is not None and body.stream_mode != DEFAULT_STREAM_MODES:
         kwargs["stream_mode"] = body.stream_mode
-    if body.durability is not None:
-        kwargs["durability"] = body.durability
+    kwargs |= body.model_dump(include=set(models.OPTIONS), exclude_none=True)
     metadata: dict[str, Any] = {**(config.get("metadata") or {}), **(body.metadata or {})}
     try:
         return await engine.submit_run(
@@ -191,7 +190,7 @@ async def join_run(request: Request) -> Response:
     thread_id, run_id = thread_id_of(request), run_id_of(request)
     cancels = flag(request, "cancel_on_disconnect")
     engine = engine_of(request)
-    with held(engine.follow_run(thread_id, run_id)) as follower:
+    with held(engine.follow_run(thread_id, run_id, is_streaming=False)) as follower:
         result = await engine.attach(thread_id, run_id)
         headers = {"Location": f"/threads/{thread_id}/runs/{run_id}/join"}
         if result is None:
@@ -242,14 +241,14 @@ async def cancel_run(request: Request) -> Response:
     """Stop a run in flight; its work stays (`action=interrupt`) or is gone (`action=rollback`)."""
     thread_id, run_id = thread_id_of(request), run_id_of(request)
     engine = engine_of(request)
-    with engine.follow_run(thread_id, run_id) as follower:
+    with engine.follow_run(thread_id, run_id, is_streaming=False) as follower:
         await engine.cancel_run(thread_id, run_id, action=_action(request))
         if not flag(request, "wait"):
             return Response(status_code=202)
         async for part in follower.parts():
             if isinstance(part, RunResult):
                 headers = {"Content-Location": f"/threads/{thread_id}/runs/{run_id}"}
-                return JsonResponse(part.values, headers=headers)
+                return JsonResponse(part.state_values.to_encode(), headers=headers)
     raise RunNotFoundError(run_id=run_id)
 
 

@@ -17,9 +17,9 @@ from .documentation import TEXT, TEXTS, WHOLE_NUMBER, YES_OR_NO, documented
 from .objects import (
     STATE_FIELDS,
     THREAD_FIELDS,
-    checkpoint_reference,
     picked,
     state_object,
+    state_reference,
     thread_object,
     unknown_state_object,
 )
@@ -129,9 +129,9 @@ _STATE_QUERY = {"subgraphs": YES_OR_NO, "select": TEXTS}
 async def get_state(request: Request) -> Response:
     """Return the state as it stands."""
     thread_id = thread_id_of(request)
-    flag(request, "subgraphs")
+    subgraphs = flag(request, "subgraphs")
     chosen = _Chosen(values(request, "select"))
-    view = await engine_of(request).queries.get_state(thread_id)
+    view = await engine_of(request).queries.get_state(thread_id, subgraphs=subgraphs)
     return JsonResponse(chosen.of(state_object(view)))
 
 
@@ -142,10 +142,10 @@ async def get_state(request: Request) -> Response:
 async def get_state_at(request: Request) -> Response:
     """Return the state of a checkpoint; an unknown one has an empty state."""
     thread_id = thread_id_of(request)
-    flag(request, "subgraphs")
+    subgraphs = flag(request, "subgraphs")
     chosen = _Chosen(values(request, "select"))
-    checkpoint_id = request.path_params["checkpoint_id"]
-    return JsonResponse(chosen.of(await _state_at(request, thread_id, checkpoint_id)))
+    named = {"checkpoint_id": request.path_params["checkpoint_id"]}
+    return JsonResponse(chosen.of(await _state_at(request, thread_id, named, subgraphs)))
 
 
 @router.post(
@@ -157,16 +157,22 @@ async def post_state_at(request: Request) -> Response:
     thread_id = thread_id_of(request)
     body = await read_body(request, models.StateAtCheckpoint)
     chosen = _Chosen(body.select or [])
-    checkpoint_id = body.checkpoint.checkpoint_id
-    return JsonResponse(chosen.of(await _state_at(request, thread_id, checkpoint_id)))
+    named, subgraphs = body.checkpoint.model_dump(), body.subgraphs or False
+    return JsonResponse(chosen.of(await _state_at(request, thread_id, named, subgraphs)))
 
 
-async def _state_at(request: Request, thread_id: str, checkpoint_id: str | None) -> dict[str, Any]:
+async def _state_at(
+    request: Request,
+    thread_id: str,
+    checkpoint: dict[str, Any],
+    subgraphs: bool,  # noqa: FBT001
+) -> dict[str, Any]:
     queries = engine_of(request).queries
     try:
-        return state_object(await queries.get_state(thread_id, checkpoint_id))
+        view = await queries.get_state(thread_id, checkpoint=checkpoint, subgraphs=subgraphs)
     except CheckpointNotFoundError:
-        return unknown_state_object(thread_id, checkpoint_id or "")
+        return unknown_state_object(thread_id, checkpoint)
+    return state_object(view)
 
 
 @router.post(
@@ -176,15 +182,21 @@ async def update_state(request: Request) -> Response:
     """Change the state from outside."""
     thread_id = thread_id_of(request)
     body = await read_body(request, models.StateUpdate)
+    checkpoint = None if body.checkpoint is None else body.checkpoint.model_dump()
     try:
         view = await engine_of(request).update_state(
-            thread_id, body.values, as_node=body.as_node or None
+            thread_id,
+            body.values,
+            as_node=body.as_node or None,
+            checkpoint=checkpoint,
+            checkpoint_id=body.checkpoint_id,
         )
     except InvalidInputError as error:
-        if type(error) is InvalidInputError:  # The thread has no graph yet.
+        # The thread has no graph yet, or the graph does not take the values.
+        if type(error) is InvalidInputError:
             raise HTTPException(400, str(error)) from error
         raise
-    reference = checkpoint_reference(thread_id, view.state.checkpoint_id)
+    reference = state_reference(view)
     checkpoint_id = view.state.checkpoint_id
     return JsonResponse(
         {"checkpoint": reference, "configurable": reference, "checkpoint_id": checkpoint_id}
@@ -214,7 +226,11 @@ async def post_history(request: Request) -> Response:
     body = await read_body(request, models.HistoryQuery)
     chosen = _Chosen(body.select or [])
     found = await engine_of(request).queries.history(
-        thread_id, limit=body.limit or 1, before=body.before or None
+        thread_id,
+        limit=body.limit or 1,
+        before=body.before or None,
+        metadata=body.metadata,
+        checkpoint=None if body.checkpoint is None else body.checkpoint.model_dump(),
     )
     return JsonResponse(_history(found, chosen))
 
@@ -239,5 +255,6 @@ class _Chosen:
         chosen = picked(content, self._fields)
         if self._keys and "values" not in chosen:
             held = content["values"]
-            chosen["values"] = {key: held[key] for key in held if key in self._keys}
+            has = isinstance(held, dict)
+            chosen["values"] = {key: held[key] for key in self._keys if has and key in held}
         return chosen

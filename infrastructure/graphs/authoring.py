@@ -15,7 +15,7 @@ from ...domain.values import canonical
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from ...domain.ports import RunContext
+    from ...domain.graph_ports import RunContext
     from ...domain.values import Json, JsonObject
     from .threads import Threads
 

@@ -8,8 +8,9 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
+from ...domain.changes import Replace
 from ...domain.errors import ConfigurationError, InvalidInputError, ReducerError
-from ...domain.ports import Replace, StepWrite
+from ...domain.graph_ports import StepWrite
 from ...domain.reducers import Schema, applied, messages
 from ...domain.tool_calls import provider_valid
 from ...domain.values import canonical
@@ -21,7 +22,9 @@ from .threads import Threads
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from ...domain.ports import ChannelChange, Ids, RunContext
+    from ...domain.changes import ChannelChange
+    from ...domain.graph_ports import RunContext
+    from ...domain.ports import Ids
     from ...domain.values import Json, JsonObject
 
 __all__ = [
@@ -90,10 +93,21 @@ class FunctionGraph:
         """None: an `Update` may name any node, so any may be named from outside."""
         return None
 
+    @property
+    def is_typed(self) -> bool:
+        """False: values are JSON, as they are."""
+        return False
+
     def renamed(self, graph_id: str, threads: Threads | None = None) -> FunctionGraph:
         """Return the same graph under another id, and perhaps with other threads."""
         threads = threads or self._threads
-        return FunctionGraph(graph_id, self._function, state=self._state, threads=threads)
+        return FunctionGraph(
+            graph_id,
+            self._function,
+            state=self._state,
+            threads=threads,
+            closes_tool_calls=self._closes_tool_calls,
+        )
 
     def prepare(self, input: Json, ids: Ids) -> Json:
         """Return a run's input in stored form, messages with ids.

@@ -16,19 +16,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from ...domain.errors import ConfigurationError
-from .functions import FunctionGraph
 from .registry import GraphRegistry
+from .runners import EXTRA, runner_of
 
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from ...domain.ports import GraphRunner
+    from ...domain.graph_ports import GraphRunner
     from .threads import Threads
 
 logger = logging.getLogger(__name__)
 
 SUPPORTED_KEYS = frozenset({"$schema", "graphs", "dependencies", "env"})
-RUNNER_NAMES = ("graph_id", "nodes", "prepare", "run", "update", "next_after")
+
+SWITCHES = frozenset({"closes_tool_calls", "keeps_partial_messages"})
+"""What a graph's entry may say beside where the graph is, each true or false."""
 
 _ENV_LINE = re.compile(
     r"""(?:export\s+)?(?P<name>[A-Za-z_]\w*)\s*=\s*
@@ -62,7 +64,8 @@ def load_graphs(config: str | Path) -> GraphRegistry:
     registry = GraphRegistry()
     for graph_id, source in named.items():
         where = f"{path}: graphs.{graph_id}"
-        registry.add(_runner(graph_id, load_object(source, folder, where), where, registry.threads))
+        found = load_object(source, folder, where)
+        registry.add(_runner(graph_id, found, where, registry.threads, _switches(source, where)))
     return registry
 
 
@@ -166,16 +169,17 @@ def _module(location: str, folder: Path, where: str) -> ModuleType:
     if is_file and not file.is_file():
         raise ConfigurationError(f"{where}: there is no file {file}")
     try:
-        return _from_file(file) if is_file else importlib.import_module(location)
+        return _from_file(file, folder) if is_file else importlib.import_module(location)
     except (Exception, SystemExit) as error:
         shown = f"{type(error).__name__}: {error}"
+        if isinstance(error, ModuleNotFoundError) and error.name == "langgraph":
+            shown = f"{shown} ({EXTRA})"
         raise ConfigurationError(f"{where}: {location} cannot be imported: {shown}") from error
 
 
-def _from_file(file: Path) -> ModuleType:
+def _from_file(file: Path, folder: Path) -> ModuleType:
     """Import a file, once: graphs of one file share its module."""
-    digest = hashlib.sha256(str(file).encode()).hexdigest()[:12]
-    name = f"_graph_{file.stem}_{digest}"
+    name = _module_name(file, folder)
     if name in sys.modules:
         return sys.modules[name]
     loader = SourceFileLoader(name, str(file))
@@ -191,24 +195,38 @@ def _from_file(file: Path) -> ModuleType:
     return module
 
 
-def _runner(graph_id: str, found: object, where: str, threads: Threads) -> GraphRunner:
-    if any(kind.__module__.partition(".")[0] == "langgraph" for kind in type(found).__mro__):
-        kind = type(found).__name__
-        raise ConfigurationError(f"{where}: LangGraph graphs are not supported yet (a {kind})")
-    if isinstance(found, FunctionGraph):
-        return found.renamed(graph_id, threads)
-    if not isinstance(found, type) and all(hasattr(found, name) for name in RUNNER_NAMES):
-        runner = cast("GraphRunner", found)
-        if runner.graph_id != graph_id:
-            problem = f"{where}: the graph calls itself {runner.graph_id}"
+def _module_name(file: Path, folder: Path) -> str:
+    """Return a name that is the same wherever the project lies: values of a module's types are stored under it."""
+    place = file.relative_to(folder) if file.is_relative_to(folder) else Path(file.name)
+    name = "_graph_" + "_".join((*place.parent.parts, place.stem))
+    taken = sys.modules.get(name)
+    if taken is None or taken.__file__ == str(file):
+        return name
+    return f"{name}_{hashlib.sha256(str(file).encode()).hexdigest()[:12]}"
+
+
+def _switches(source: object, where: str) -> dict[str, bool]:
+    """Return what a graph's entry says beside where it is."""
+    entry = cast("Mapping[str, object]", source if isinstance(source, Mapping) else {})
+    switches: dict[str, bool] = {}
+    for name in SWITCHES & entry.keys():
+        value = entry[name]
+        if not isinstance(value, bool):
+            problem = f"{where}: {name}: expected true or false, got {_shown(value)}"
             raise ConfigurationError(problem)
-        return runner
-    if isinstance(found, type) or not callable(found):
-        raise ConfigurationError(
-            f"{where}: expected a function agent(state, run), got {_shown(found)}"
-        )
+        switches[name] = value
+    return switches
+
+
+def _runner(
+    graph_id: str, found: object, where: str, threads: Threads, switches: Mapping[str, bool]
+) -> GraphRunner:
     try:
-        return FunctionGraph(graph_id, found, threads=threads)
+        return runner_of(
+            graph_id, found, threads,
+            closes_tool_calls=switches.get("closes_tool_calls", True),
+            keeps_partial_messages=switches.get("keeps_partial_messages", False),
+        )  # fmt: skip
     except ConfigurationError as error:
         raise ConfigurationError(f"{where}: {error}") from error
 

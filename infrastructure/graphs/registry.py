@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 from ...domain.errors import AssistantNotFoundError, ConfigurationError, GraphNotFoundError
 from .functions import FunctionGraph
+from .runners import runner_of
 from .threads import Threads
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
+    from typing import Any
 
-    from ...domain.ports import GraphRunner
+    from ...domain.graph_ports import GraphRunner
     from .functions import AgentFunction
 
 ASSISTANTS = uuid.UUID("6ba7b821-9dad-11d1-80b4-00c04fd430c8")
@@ -55,6 +57,23 @@ class GraphRegistry:
         self._runners[graph_id] = runner
         self._assistants[graph_id] = default_assistant_id(graph_id)
         self._by_assistant[self._assistants[graph_id]] = graph_id
+
+    def add_graph(
+        self,
+        graph_id: str,
+        graph: object,
+        *,
+        closes_tool_calls: bool = True,
+        keeps_partial_messages: bool = False,
+        types: Sequence[type[Any]] = (),
+    ) -> GraphRunner:
+        """Take up a graph of any kind, and return its runner; raises ConfigurationError as `add` and `runner_of` do."""
+        runner = runner_of(
+            graph_id, graph, self.threads, closes_tool_calls=closes_tool_calls,
+            keeps_partial_messages=keeps_partial_messages, types=types,
+        )  # fmt: skip
+        self.add(runner)
+        return runner
 
     def add_function(
         self,

@@ -1,7 +1,7 @@
 """Events to stored bytes and back. No SQL here, and nothing about where the bytes lie.
 
 A stored event is a topic, `<type>.<schema version>`, and a state, `{"at": microseconds, "by": actor,
-…fields}`. Fields that hold their default are left out, and so is the type: the topic has it.
+…fields}`. Fields that hold their default are left out, and so is the type: the topic has it. It is compressed, as a rule.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ import orjson
 from eventsourcing.persistence import StoredEvent
 from pydantic_core import PydanticUndefined
 
+from ...domain.deltas import Fact
 from ...domain.errors import UnreadableEventError
-from ...domain.events import Fact, RecordedEvent, ThreadEvent
+from ...domain.events import RecordedEvent, ThreadEvent
 from ...domain.upcasting import SCHEMA
+from .compression import compressed, expanded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -91,11 +93,20 @@ def _dumps(envelope: dict[str, object]) -> bytes:
         return text.encode()
 
 
+def readable(state: bytes) -> bytes:
+    """Return an event's stored state as the JSON that it is; raises UnreadableEventError."""
+    try:
+        return expanded(state)
+    except ValueError as error:
+        raise UnreadableEventError(name=str(error)) from error
+
+
 class EventCodec:
     """Writes events in the current schema versions, and reads them in all that there ever were."""
 
-    def __init__(self, schema: Schema = SCHEMA) -> None:
+    def __init__(self, schema: Schema = SCHEMA, *, is_compressing: bool = True) -> None:
         self._schema = schema
+        self.is_compressing = is_compressing
         self._topics = {
             kind: f"{name}.{schema.version(name)}" for name, kind in schema.classes.items()
         }
@@ -118,9 +129,9 @@ class EventCodec:
         return self._encode(event, to_microseconds(recorded_at), actor)
 
     def _encode(self, event: ThreadEvent, at: int, actor: str | None) -> bytes:
-        if actor is None:
-            return _dumps({"at": at, **_fields(event)})
-        return _dumps({"at": at, "by": actor, **_fields(event)})
+        by = {} if actor is None else {"by": actor}
+        text = _dumps({"at": at, **by, **_fields(event)})
+        return compressed(text) if self.is_compressing else text
 
     def rows(
         self,
@@ -148,7 +159,7 @@ class EventCodec:
         if reader is None:
             reader = self._reader(topic)
         validate, upcasters = reader
-        fields = orjson.loads(state)
+        fields = orjson.loads(readable(state))
         at, actor = fields.pop("at"), fields.pop("by", None)
         for upcast in upcasters:
             fields = upcast(fields)
@@ -188,3 +199,5 @@ class EventCodec:
 
 
 CODEC = EventCodec()
+PLAIN = EventCodec(is_compressing=False)
+"""For stores that have no use for smaller rows."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 from ...domain.events import (
+    CheckpointRecorded,
     ItemsEvent,
     ResultRecorded,
     RunAccepted,
@@ -21,6 +22,8 @@ from ...domain.events import (
     ThreadCopied,
     ThreadCreated,
     ThreadPatched,
+    ToolCallRecorded,
+    WritesRecorded,
 )
 
 if TYPE_CHECKING:
@@ -48,6 +51,12 @@ def without_run_payload(event: ThreadEvent) -> ThreadEvent:
             return _without(event, update=None, deltas={}, is_erased=True)
         case ResultRecorded():
             return _without(event, result=None, is_erased=True)
+        case CheckpointRecorded():
+            return _without(event, deltas={}, extra={}, metadata=None, is_erased=True)
+        case WritesRecorded():
+            return _without(event, writes=(), is_erased=True)
+        case ToolCallRecorded():
+            return _without(event, result=None, is_erased=True)
         case _:
             return event
 
@@ -66,9 +75,9 @@ def without_payload(event: ThreadEvent) -> ThreadEvent:
             return _without(event, update=None, deltas={}, is_erased=True)
         case RunFailed(error=error, tasks=tasks):
             reason = error.model_copy(update={"message": ""})
-            return _without(event, error=reason, tasks=_bare(tasks))
+            return _without(event, error=reason, tasks=_bare(tasks), deltas={})
         case RunEnded(tasks=tasks):
-            return _without(event, tasks=_bare(tasks))
+            return _without(event, tasks=_bare(tasks), deltas={})
         case _:
             return without_run_payload(event)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, ParamSpec, TypeVar, cast
 
@@ -18,6 +19,7 @@ from ...domain.events import RecordedEvent
 from ...domain.ports import HeldLease
 from .codec import CODEC
 from .collection import paused_collection
+from .compression import compressed, expanded, uncompressed
 from .erasure import next_chunk
 from .log import UNLIMITED
 from .planning import Erasure, Write
@@ -262,11 +264,19 @@ class LogStore:
 
     async def read_snapshot(self, thread_id: str) -> StoredSnapshot | None:
         """Return the thread's newest snapshot."""
-        return await self._read(self._log.get_snapshot, thread_id)
+        return await self._read(self._get_snapshot, thread_id)
+
+    def _get_snapshot(self, thread_id: str) -> StoredSnapshot | None:
+        stored = self._log.get_snapshot(thread_id)
+        return stored and replace(stored, body=expanded(stored.body))
 
     async def write_snapshot(self, snapshot: StoredSnapshot) -> None:
         """Replace the thread's snapshot, unless a newer one is there or it was erased meanwhile."""
-        await self._do(self._log.tasks.write_snapshot(snapshot))
+        if self._codec.is_compressing:
+            body = await self._read(compressed, snapshot.body)
+        else:
+            body = uncompressed(snapshot.body)
+        await self._do(self._log.tasks.write_snapshot(replace(snapshot, body=body)))
 
     # ---------------------------------------------------------------- leases and erasures
 

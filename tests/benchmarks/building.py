@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from threadfold.app.engine import Engine
 from threadfold.app.settings import Settings
+from threadfold.domain.changes import Replace, Splice
 from threadfold.domain.commands import RecordStep, StartRun, SubmitRun, SucceedRun
-from threadfold.domain.ports import Replace, Splice
 from threadfold.infrastructure.work.system import SystemIds
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from threadfold.app.executor import Intent
-    from threadfold.domain.ports import ChannelChange
+    from threadfold.domain.changes import ChannelChange
     from threadfold.domain.thread import Thread
     from threadfold.domain.values import JsonObject
 

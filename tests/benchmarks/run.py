@@ -1,9 +1,10 @@
 """`make bench`: runs the benchmarks, each group in a process of its own, and writes down what they measured.
 
-    .venv/bin/python tests/benchmarks/run.py [--only NAME] [--quick]
+    .venv/bin/python tests/benchmarks/run.py [--only NAME] [--quick] [--print] [--profile]
 
-A run rewrites the tables of docs/benchmarks.md; with `--only`, those of these groups. `--quick` takes small sizes, to see that
-all of it works: its figures say little, and are not written down.
+A run rewrites the tables of docs/benchmarks.md; with `--only`, those of these groups; with `--print`, none. `--quick` takes
+small sizes, to see that all of it works: its figures say little, and are not written down. `--profile` measures nothing, and
+writes down where the time goes, for the groups that can say it.
 """
 
 from __future__ import annotations
@@ -33,8 +34,13 @@ GROUPS = {
     "steps": "What the engine adds to a run and to a step",
     "rollback": "Rollback over HTTP",
     "serving": "Runs over HTTP",
+    "langgraph_size": "LangGraph: bytes on disk",
+    "langgraph_turns": "LangGraph: turns of long conversations",
+    "langgraph_steps": "LangGraph: what a saver adds to a step",
 }
 """By the name of the module: a heading."""
+
+PROFILED = ("langgraph_turns", "langgraph_steps")
 
 
 def measure(name: str, *, quick: bool) -> list[Row]:
@@ -42,9 +48,19 @@ def measure(name: str, *, quick: bool) -> list[Row]:
     return import_module(f"tests.benchmarks.{name}").rows(quick=quick)
 
 
+def profile(name: str, *, quick: bool) -> None:
+    """Profile one group, in this process."""
+    import_module(f"tests.benchmarks.{name}").profile(quick=quick)
+
+
 def main() -> None:
     """Run what was asked for."""
     options = _options()
+    if options.profile:
+        for name in options.only or PROFILED:
+            with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+                pool.submit(profile, name, quick=options.quick).result()
+        return
     report = import_module("tests.benchmarks.report")
     started = perf_counter()
     report.say(report.machine())
@@ -59,7 +75,7 @@ def main() -> None:
                 continue
         rows = future.result()
         report.say(f"\n{GROUPS[name]} ({name})\n{report.plain(rows)}")
-        if not options.quick:
+        if not (options.quick or options.print):
             report.rewrite(ROOT / "docs" / "benchmarks.md", name, GROUPS[name], rows)
     report.say(f"\n{perf_counter() - started:.0f} s")
     if failed:
@@ -72,6 +88,8 @@ def _options() -> argparse.Namespace:
         "--only", action="append", choices=GROUPS, help="one group; may be repeated"
     )
     parser.add_argument("--quick", action="store_true", help="small sizes; nothing is written down")
+    parser.add_argument("--print", action="store_true", help="nothing is written down")
+    parser.add_argument("--profile", action="store_true", help="where the time goes, in files")
     return parser.parse_args()
 
 

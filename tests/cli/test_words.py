@@ -7,6 +7,9 @@ import pytest
 
 from threadfold.app.audit import row_of, runs_in, what_it_did
 from threadfold.domain.events import (
+    CheckpointRecorded,
+    CheckpointsHidden,
+    PendingWrite,
     RecordedEvent,
     ResultRecorded,
     RunAccepted,
@@ -26,6 +29,8 @@ from threadfold.domain.events import (
     ThreadDeleted,
     ThreadEvent,
     ThreadPatched,
+    ToolCallRecorded,
+    WritesRecorded,
 )
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
@@ -65,6 +70,25 @@ WORDS = [
     (RunRolledBack(run_id=RUN, reason="deleted"), "all of run deadbeef is undone (deleted)"),
     (RunDeleted(run_id=RUN), "its record is hidden, its work stays"),
     (StateUpdated(checkpoint_id="c", as_node="n"), "updated from outside as n: nothing new"),
+    (
+        CheckpointRecorded(
+            checkpoint_id="c", items=({"$": ["message", "human", {"content": "hi"}]},)
+        ),
+        "checkpoint (loop): human 'hi'",
+    ),
+    (
+        CheckpointRecorded(checkpoint_id="c", ns="child:1", source="input"),
+        "checkpoint in child:1 (input): nothing new",
+    ),
+    (
+        WritesRecorded(task_id="t", ns="child:1", writes=(PendingWrite(channel="x"),)),
+        "writes in child:1: x",
+    ),
+    (CheckpointsHidden(keep="latest"), "checkpoints out of sight: all but the latest"),
+    (
+        ToolCallRecorded(run_id=RUN, call_id="call_1", name="look"),
+        "tool call call_1 of look started",
+    ),
 ]
 
 

@@ -9,6 +9,7 @@ from hypothesis import given, strategies as st
 from tests.support.driver import Driver
 from tests.support.strategies import LONG, json_objects, json_values, scalars
 from tests.support.visible import text
+from threadfold.domain.changes import Replace, Splice
 from threadfold.domain.channels import (
     ItemNumber,
     apply,
@@ -18,17 +19,9 @@ from threadfold.domain.channels import (
     read_values,
 )
 from threadfold.domain.commands import CreateThread, RecordStep, StartRun, SubmitRun, UpdateState
+from threadfold.domain.deltas import DropChannel, MergeObject, SetItem, SetValue, SpliceList
 from threadfold.domain.encoding import Encoder, merge_between, update_of
-from threadfold.domain.events import (
-    DropChannel,
-    MergeObject,
-    RunAccepted,
-    SetItem,
-    SetValue,
-    SpliceList,
-    StepRecorded,
-)
-from threadfold.domain.ports import Replace, Splice
+from threadfold.domain.events import RunAccepted, StepRecorded
 from threadfold.domain.reducers import applied
 from threadfold.domain.shared_list import SharedList
 from threadfold.domain.values import DEPTH_MAX

@@ -8,6 +8,7 @@ import pytest
 from tests.support.driver import START, Driver, recorded
 from tests.support.given import given
 from tests.support.visible import visible, visible_state
+from threadfold.domain.changes import Replace
 from threadfold.domain.commands import (
     CancelRun,
     CopyThread,
@@ -25,6 +26,7 @@ from threadfold.domain.commands import (
     TimeOutRun,
     UpdateState,
 )
+from threadfold.domain.deltas import SetValue
 from threadfold.domain.errors import (
     InvalidInputError,
     QueueFullError,
@@ -49,7 +51,6 @@ from threadfold.domain.events import (
     RunStarted,
     RunSucceeded,
     RunTimedOut,
-    SetValue,
     StateUpdated,
     StepRecorded,
     Task,
@@ -59,7 +60,6 @@ from threadfold.domain.events import (
     ThreadEvent,
     ThreadPatched,
 )
-from threadfold.domain.ports import Replace
 from threadfold.domain.strategies import STRATEGIES, MultitaskStrategy
 from threadfold.domain.thread import fold
 

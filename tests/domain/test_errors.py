@@ -17,12 +17,14 @@ FIELDS: dict[type[errors.EngineError], dict[str, Any]] = {
     errors.RunEndedError: {"run_id": "r1"},
     errors.RunNotDueError: {"run_id": "r1"},
     errors.StaleAttemptError: {"run_id": "r1", "attempt": 2},
+    errors.NothingToResumeError: {"thread_id": "t1"},
     errors.QueueFullError: {"runs_max": 7},
     errors.CheckpointNotFoundError: {"checkpoint_id": "c1"},
     errors.AssistantNotFoundError: {"assistant_id": "a1"},
     errors.GraphNotFoundError: {"graph_id": "g", "known": ("agent",)},
     errors.ErasedError: {"version": 3},
     errors.NotJsonError: {"where": "input.a", "problem": "a value of type set"},
+    errors.UnregisteredTypeError: {"where": "plan.steps[0]", "name": "shop.orders:Order"},
     errors.UnknownMessageError: {"message_id": "m1"},
     errors.ReducerError: {"channel": "messages", "problem": "no"},
     errors.UnknownNodeError: {"node": "n"},
@@ -30,6 +32,7 @@ FIELDS: dict[type[errors.EngineError], dict[str, Any]] = {
     errors.RunIdTakenError: {"run_id": "r1"},
     errors.ContentionError: {"thread_id": "t1", "seconds": 5.0},
     errors.UnreadableEventError: {"name": "Nope.1"},
+    errors.UnreadableValueError: {"problem": "the tag 'nope'"},
 }
 SPEAKING = (
     errors.EngineError,

@@ -162,18 +162,18 @@ def drop_the_fence(monkeypatch: pytest.MonkeyPatch) -> None:
     def fenced(run_id: str, attempt: int, thread: Thread) -> Run:
         return thread.runs.get(run_id, zombie)
 
-    monkeypatch.setattr(decisions, "_fenced", fenced)
+    monkeypatch.setattr(decisions, "fenced", fenced)
 
 
 @caught_by(laws.only_the_active_attempt_writes)
 def let_a_superseded_attempt_write(monkeypatch: pytest.MonkeyPatch) -> None:
-    right = decisions._fenced
+    right = decisions.fenced
 
     def fenced(run_id: str, attempt: int, thread: Thread) -> Run:
         run = thread.runs.get(run_id)
         return right(run_id, run.attempt if run else attempt, thread)
 
-    monkeypatch.setattr(decisions, "_fenced", fenced)
+    monkeypatch.setattr(decisions, "fenced", fenced)
 
 
 @caught_by(laws.runs_start_in_order_of_due_time)

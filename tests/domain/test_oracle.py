@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from tests.support.driver import Driver
 from tests.support.moves import ERROR
+from threadfold.domain.changes import Splice
 from threadfold.domain.commands import (
     CancelRun,
     DeleteThread,
@@ -24,7 +25,6 @@ from threadfold.domain.commands import (
     UpdateState,
 )
 from threadfold.domain.errors import RefusedError
-from threadfold.domain.ports import Splice
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -8,9 +8,9 @@ from hypothesis import given
 from tests.support.moves import SCHEMA
 from tests.support.strategies import json_values, updates
 from tests.support.visible import text
+from threadfold.domain.changes import Replace, Splice
 from threadfold.domain.channels import copied, copied_object
 from threadfold.domain.errors import InvalidInputError, NotJsonError, ReducerError
-from threadfold.domain.ports import Replace, Splice
 from threadfold.domain.reducers import Schema, append, applied, messages
 
 

@@ -9,6 +9,7 @@ from hypothesis import given, strategies as st
 from tests.support.driver import Driver
 from tests.support.strategies import LONG, json_values
 from tests.support.visible import text, visible_state
+from threadfold.domain.changes import Replace
 from threadfold.domain.commands import (
     CancelRun,
     CreateThread,
@@ -17,7 +18,6 @@ from threadfold.domain.commands import (
     SubmitRun,
     SucceedRun,
 )
-from threadfold.domain.ports import Replace
 from threadfold.domain.shared_list import SharedList
 from threadfold.domain.snapshots import PARENTS_MAX, from_snapshot, to_snapshot
 from threadfold.domain.state import State

@@ -1,12 +1,40 @@
 """What a provider accepts, read message by message, is the oracle for the quick look that each input gets."""
 
+from datetime import UTC, datetime
 from itertools import count
 from typing import Any
 
 import pytest
 from hypothesis import given, strategies as st
 
-from threadfold.domain.tool_calls import is_provider_valid, provider_valid
+from threadfold.domain.calls import CALLS_KEPT_MAX, calls_after, calls_in, with_call
+from threadfold.domain.deltas import SetValue
+from threadfold.domain.events import (
+    RecordedEvent,
+    RunError,
+    RunFailed,
+    RunInterrupted,
+    RunRolledBack,
+    RunSucceeded,
+    ToolCallRecorded,
+)
+from threadfold.domain.tool_calls import (
+    CANCELLED,
+    NEVER_STARTED,
+    NOT_REPORTED,
+    OUTCOME_UNKNOWN,
+    RESULT_NOT_KEPT,
+    OpenCall,
+    Shape,
+    is_provider_valid,
+    is_sound,
+    mended,
+    outcome,
+    provider_valid,
+    shape_of,
+    typed_shape,
+)
+from threadfold.domain.typed import TAG, typed_message
 
 call_ids = st.sampled_from(["1", "2", "3"])
 calls = st.one_of(
@@ -78,3 +106,115 @@ def own(message: Any) -> Any:
 def test_a_history_without_calls_is_sound(history: list[Any]) -> None:
     assert is_provider_valid(history)
     assert provider_valid(history, history, lambda: "new") is None
+
+
+# ------------------------------------------------------------------ shapes, and how they are mended
+
+
+def typed(message: Any) -> Any:
+    if not isinstance(message, dict):
+        return message
+    fields = {name: value for name, value in message.items() if name != "type"}
+    return typed_message(message["type"], fields)
+
+
+@given(histories)
+def test_messages_have_the_same_shape_in_both_forms(history: list[Any]) -> None:
+    assert [*map(typed_shape, map(typed, history))] == [*map(shape_of, history)]
+
+
+def test_a_message_of_a_class_of_somebodys_own_is_seen_too() -> None:
+    fields: dict[str, Any] = {"type": "tool", "content": "", "tool_call_id": "1"}
+    assert typed_shape({TAG: ["object", "agents:Answer", fields]}) == Shape({}, "1")
+
+
+@given(histories)
+def test_what_is_sound_is_what_a_provider_accepts(history: list[Any]) -> None:
+    assert is_sound(map(shape_of, history)) == is_accepted(history)
+
+
+@given(histories)
+def test_mended_is_sound_and_keeps_all_but_strays(history: list[Any]) -> None:
+    shapes = [*map(shape_of, history)]
+    entries = mended(shapes)
+    if entries is None:
+        assert is_sound(shapes)
+        return
+    made = [Shape({}, e.call_id) if isinstance(e, OpenCall) else shapes[e] for e in entries]
+    assert is_sound(made)
+    assert mended(made) is None
+    kept = [entry for entry in entries if isinstance(entry, int)]
+    assert len(set(kept)) == len(kept)
+    assert {at for at, shape in enumerate(shapes) if shape.answers is None} <= set(kept)
+
+
+def test_of_calls_of_one_id_the_newest_one_before_it_is_answered() -> None:
+    call, answer = Shape({"1": "tool"}), Shape({}, "1")
+    assert mended([call, answer, call]) == [0, 1, 2, OpenCall(2, "1", "tool")]
+    assert mended([call, call, answer]) == [0, OpenCall(0, "1", "tool"), 1, 2]
+    assert mended([answer, call]) == [1, OpenCall(1, "1", "tool")]
+
+
+def test_what_is_not_to_be_closed_stays_open() -> None:
+    call, answer = Shape({"1": "tool", "2": "tool"}), Shape({}, "2")
+    assert mended([call, Shape({}), answer], lambda at: False) == [0, 2, 1]
+    assert mended([call, answer], lambda at: False) is None
+
+
+# ------------------------------------------------------------------ what the log knows
+
+
+def call(call_id: str = "1", status: Any = "started", **fields: Any) -> ToolCallRecorded:
+    return ToolCallRecorded(run_id="r1", call_id=call_id, name="tool", status=status, **fields)
+
+
+def test_it_is_said_what_is_known_of_a_call() -> None:
+    assert outcome(None, is_reported=True) == NEVER_STARTED
+    assert outcome(None, is_reported=False) == NOT_REPORTED
+    started = with_call({}, call())
+    assert outcome(started["1"], is_reported=True) == OUTCOME_UNKNOWN
+    stopped = calls_after(RunInterrupted(run_id="r1"), started)
+    assert outcome(stopped["1"], is_reported=True) == CANCELLED
+    finished = with_call(started, call(status="finished"))
+    assert outcome(finished["1"], is_reported=True) == RESULT_NOT_KEPT
+
+
+def test_only_the_calls_of_the_run_itself_are_cancelled_with_it() -> None:
+    known = with_call({}, call())
+    assert calls_after(RunInterrupted(run_id="r2"), known) == known
+    finished = with_call(known, call(status="finished"))
+    assert calls_after(RunInterrupted(run_id="r1"), finished) == finished
+
+
+def test_calls_are_forgotten_when_none_can_stand_open() -> None:
+    known = with_call({}, call())
+    assert calls_after(RunSucceeded(run_id="r1"), known) == {}
+    assert calls_after(RunSucceeded(run_id="r1", next=("tools",)), known) == known
+    error = RunError(error="ValueError", message="")
+    assert calls_after(RunFailed(run_id="r1", error=error), known) == known
+
+
+def test_of_very_many_calls_the_newest_are_known() -> None:
+    known: Any = {}
+    for number in range(CALLS_KEPT_MAX + 2):
+        known = with_call(known, call(str(number)))
+    assert list(known) == [str(number) for number in range(2, CALLS_KEPT_MAX + 2)]
+
+
+def test_the_whole_log_knows_what_was_forgotten_but_nothing_of_what_was_rolled_back() -> None:
+    result = SetValue(op="set", value="done")
+    events = [
+        call("1"),
+        call("1", "finished", result=result),
+        call("2"),
+        RunInterrupted(run_id="r1"),
+        call("3").model_copy(update={"run_id": "r2"}),
+        RunRolledBack(run_id="r2"),
+        RunSucceeded(run_id="r3"),
+    ]
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    log = [RecordedEvent("t", version, version, at, e) for version, e in enumerate(events, 1)]
+    known = calls_in(log)
+    assert known.keys() == {"1", "2"}
+    assert (known["1"].result, known["1"].is_finished) == ("done", True)
+    assert known["2"].is_cancelled

@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from threadfold.app.engine import Engine
-    from threadfold.domain.ports import RunContext
+    from threadfold.domain.graph_ports import RunContext
 
 pytestmark = pytest.mark.anyio
 

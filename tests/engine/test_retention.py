@@ -23,6 +23,7 @@ from tests.support.engine import (
 from tests.support.engine_laws import assert_consistent, whole_log
 from threadfold.domain.errors import ErasedError, ThreadNotFoundError
 from threadfold.domain.events import RunAccepted, RunRolledBack, StepRecorded
+from threadfold.infrastructure.log.compression import expanded
 
 if TYPE_CHECKING:
     from threadfold.app.engine import Engine
@@ -49,7 +50,12 @@ async def cells(database: Database, engine: Engine) -> str:
             for row in connection.execute(f"SELECT * FROM {table}").fetchall()  # noqa: S608
         ]
     connection.close()
-    return "\n".join(repr(row) for row in rows)
+    return "\n".join(repr([_readable(cell) for cell in row]) for row in rows)
+
+
+def _readable(cell: object) -> object:
+    """Return compressed cells as what they were before: a secret must not hide there."""
+    return expanded(cell) if isinstance(cell, bytes) else cell
 
 
 async def roll_back(engine: Engine, gates: Gates, *, is_queued: bool) -> tuple[str, str]:

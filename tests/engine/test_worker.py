@@ -40,7 +40,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from datetime import datetime
 
-    from threadfold.domain.ports import EventStore, RunContext
+    from threadfold.domain.graph_ports import RunContext
+    from threadfold.domain.ports import EventStore
     from threadfold.domain.thread import Run, Thread
 
 pytestmark = pytest.mark.anyio

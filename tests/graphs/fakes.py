@@ -4,10 +4,10 @@ import json
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from threadfold.domain.errors import StaleAttemptError
-from threadfold.domain.ports import RunContext, StepWrite
+from threadfold.domain.graph_ports import RunContext, RunLog, StepWrite
 from threadfold.domain.reducers import applied
 from threadfold.domain.values import Json
 from threadfold.infrastructure.graphs.functions import FunctionGraph
@@ -74,7 +74,10 @@ class Recording:
             record=self._record,
             record_result=self._record_result,
             emit=lambda mode, data: self.parts.append((mode, data)),
+            is_followed=lambda: True,
             ids=RealIds(),
+            kwargs={},
+            log=cast("RunLog", None),  # Functions have no use for it.
         )
 
     async def _record(self, write: StepWrite) -> None:

@@ -11,6 +11,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, Rem
 from pydantic import BaseModel
 
 from tests.graphs.fakes import RealIds, Recording
+from threadfold.domain.changes import Replace, Splice
 from threadfold.domain.errors import (
     ConfigurationError,
     InvalidInputError,
@@ -19,7 +20,6 @@ from threadfold.domain.errors import (
     StaleAttemptError,
     UnknownMessageError,
 )
-from threadfold.domain.ports import Replace, Splice
 from threadfold.infrastructure.graphs.functions import (
     Custom,
     FunctionGraph,

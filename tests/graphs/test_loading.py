@@ -266,7 +266,7 @@ def generator(state):
         (graphs("./classes.py:number"), r"graphs\.agent: expected a function .*, got 3"),
         (graphs("./classes.py:Agent"), r"graphs\.agent: expected a function"),
         (graphs("./classes.py:generator"), r"graphs\.agent: .*sync generator"),
-        (graphs("./classes.py:graph"), r"graphs\.agent: LangGraph graphs are not supported yet"),
+        (graphs("./classes.py:graph"), r"graphs\.agent: .*pip install \"threadfold\[langgraph\]\""),
         ({"dependencies": ".", **graphs("./agent.py:agent")}, "dependencies: expected a list"),
         ({"dependencies": [3], **graphs("./agent.py:agent")}, "dependencies: expected a list"),
         ({"dependencies": ["./no"], **graphs("./agent.py:agent")}, "dependencies: ./no is no"),
@@ -284,6 +284,8 @@ def test_whatever_is_wrong_is_named(project, monkeypatch, config, expected):
     for name in ("langgraph", "langgraph.graph"):
         monkeypatch.setitem(sys.modules, name, ModuleType(name))
     monkeypatch.setitem(sys.modules, "langgraph.graph.state", langgraph)
+    # As it is where LangGraph is not installed.
+    monkeypatch.setitem(sys.modules, "threadfold.infrastructure.langgraph.runner", None)
     path = project(
         config,
         agent_py=AGENT,

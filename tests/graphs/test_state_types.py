@@ -9,8 +9,8 @@ import pytest
 from pydantic import BaseModel, Field
 
 from tests.graphs.fakes import RealIds, Recording
+from threadfold.domain.changes import Replace, Splice
 from threadfold.domain.errors import ConfigurationError, ReducerError
-from threadfold.domain.ports import Replace, Splice
 from threadfold.domain.reducers import append, messages
 from threadfold.infrastructure.graphs.functions import FunctionGraph, ReadOnlyState
 from threadfold.infrastructure.graphs.state_types import schema_of

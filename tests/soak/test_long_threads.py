@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support.engine import Database, Rogue, humans, join, registry, soon, submit
+from threadfold.domain.changes import Splice
 from threadfold.domain.events import RecordedEvent, RunRolledBack
-from threadfold.domain.ports import Splice, StepWrite
+from threadfold.domain.graph_ports import StepWrite
 from threadfold.domain.thread import evolve
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from threadfold.domain.ports import RunContext
+    from threadfold.domain.graph_ports import RunContext
 
 pytestmark = [pytest.mark.soak, pytest.mark.anyio]
 

@@ -10,9 +10,10 @@ from hypothesis import given, strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from tests.support.appends import START, accepted
-from threadfold.domain import events as facts
+from threadfold.domain import deltas as forms, events as facts
+from threadfold.domain.deltas import MergeObject
 from threadfold.domain.errors import UnreadableEventError
-from threadfold.domain.events import MergeObject, RunStarted, StateUpdated, StepRecorded
+from threadfold.domain.events import RunStarted, StateUpdated, StepRecorded
 from threadfold.domain.upcasting import EVENT_CLASSES, Schema
 from threadfold.infrastructure.log.codec import (
     CODEC,
@@ -42,15 +43,20 @@ merges: SearchStrategy[MergeObject] = st.deferred(
     )
 )
 encoded = st.one_of(
-    st.builds(facts.SetValue, op=st.just("set"), value=json_values),
-    st.builds(facts.SetItem, op=st.just("item"), item=counts),
-    st.builds(facts.SetList, op=st.just("list"), items=ranges),
+    st.builds(forms.SetValue, op=st.just("set"), value=json_values),
+    st.builds(forms.SetItem, op=st.just("item"), item=counts),
+    st.builds(forms.SetList, op=st.just("list"), items=ranges),
+    st.builds(forms.SetNested, op=st.just("nested"), value=json_values),
+)
+versions = st.dictionaries(texts, counts | texts, max_size=2)
+writes = st.builds(
+    facts.PendingWrite, idx=st.none() | st.integers(-4, 4), channel=texts, value=encoded
 )
 deltas = st.one_of(
     encoded,
-    st.builds(facts.SpliceList, op=st.just("splice"), at=counts, delete=counts, items=ranges),
+    st.builds(forms.SpliceList, op=st.just("splice"), at=counts, delete=counts, items=ranges),
     merges,
-    st.builds(facts.DropChannel, op=st.just("drop")),
+    st.builds(forms.DropChannel, op=st.just("drop")),
 )
 tasks = st.builds(
     facts.Task,
@@ -64,13 +70,20 @@ BY_NAME: dict[str, SearchStrategy[Any]] = {
     "metadata": json_objects,
     "kwargs": json_objects,
     "raw_input": json_values,
-    "result": json_values,
     "items": st.lists(json_values, max_size=3).map(tuple),
     "update": st.none() | st.dictionaries(texts, encoded, max_size=2),
     "input": st.none() | st.dictionaries(texts, encoded, max_size=2),
     "channels": st.dictionaries(texts, encoded, max_size=2),
     "deltas": st.dictionaries(texts, deltas, max_size=2),
     "tasks": st.lists(tasks, max_size=2).map(tuple),
+    "result": json_values,
+    "extra": json_objects,
+    "versions": st.none() | versions,
+    "version": st.none() | counts | texts,
+    "seen": st.dictionaries(texts, versions, max_size=2),
+    "updated": st.none() | st.lists(texts, max_size=2).map(tuple),
+    "writes": st.lists(writes, max_size=2).map(tuple),
+    "ts": counts | texts,
     "after_seconds": floats | st.just(0) | st.just(-0.0),
 }
 BY_TYPE: dict[Any, SearchStrategy[Any]] = {
@@ -86,7 +99,13 @@ BY_TYPE: dict[Any, SearchStrategy[Any]] = {
 }
 
 
-def field_values(name: str, annotation: Any) -> SearchStrategy[Any]:
+def field_values(kind: type[facts.Event], name: str, annotation: Any) -> SearchStrategy[Any]:
+    if kind is facts.CheckpointRecorded and name == "metadata":
+        return st.none() | deltas
+    if kind is facts.CheckpointRecorded and name == "step":
+        return st.none() | counts
+    if kind is facts.ToolCallRecorded and name == "result":
+        return st.none() | encoded
     if name in BY_NAME:
         return BY_NAME[name]
     if annotation in BY_TYPE:
@@ -97,7 +116,7 @@ def field_values(name: str, annotation: Any) -> SearchStrategy[Any]:
 def events_of(kind: type[facts.Event]) -> SearchStrategy[facts.Event]:
     """Draw events of a class: each field that may be left out sometimes is."""
     fields = {
-        name: field_values(name, field.annotation)
+        name: field_values(kind, name, field.annotation)
         for name, field in kind.model_fields.items()
         if name != "type"
     }
@@ -145,7 +164,7 @@ def test_defaults_and_the_type_are_not_stored() -> None:
 
 
 def test_the_tag_that_tells_deltas_apart_is_stored() -> None:
-    event = StateUpdated(checkpoint_id="c", deltas={"x": facts.DropChannel(op="drop")})
+    event = StateUpdated(checkpoint_id="c", deltas={"x": forms.DropChannel(op="drop")})
     assert b'{"x":{"op":"drop"}}' in stored(event)[4]
 
 
@@ -209,7 +228,7 @@ def test_a_mapping_of_another_kind_is_stored_as_an_object() -> None:
         run_id="r",
         attempt=1,
         checkpoint_id="c",
-        deltas=MappingProxyType({"x": facts.SetItem(op="item", item=1)}),
+        deltas=MappingProxyType({"x": forms.SetItem(op="item", item=1)}),
     )
     assert b'"deltas":{"x":{"op":"item","item":1}}' in stored(event)[4]
 

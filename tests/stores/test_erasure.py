@@ -7,7 +7,10 @@ import pytest
 
 from tests.support.appends import acceptance, accepted, append, positions, run_row, versions
 from threadfold.domain import events as facts
+from threadfold.domain.deltas import SetList, SetValue
 from threadfold.domain.events import (
+    CheckpointRecorded,
+    PendingWrite,
     ResultRecorded,
     RunAccepted,
     RunError,
@@ -15,8 +18,6 @@ from threadfold.domain.events import (
     RunInterrupted,
     RunRolledBack,
     RunStarted,
-    SetList,
-    SetValue,
     StateUpdated,
     StepRecorded,
     Task,
@@ -24,6 +25,8 @@ from threadfold.domain.events import (
     ThreadCreated,
     ThreadDeleted,
     ThreadPatched,
+    ToolCallRecorded,
+    WritesRecorded,
 )
 from threadfold.domain.ports import StoredSnapshot
 from threadfold.infrastructure.log import erasure
@@ -84,6 +87,55 @@ OF_RUN = [
         ),
     ),
     (RESULT, ResultRecorded(run_id="r1", attempt=2, name="fetch", is_erased=True)),
+    (
+        CheckpointRecorded(
+            run_id="r1",
+            attempt=2,
+            checkpoint_id="c",
+            items=(WORDS,),
+            deltas=VALUES,
+            version=3,
+            bumped=("x",),
+            extra={"e": WORDS},
+            metadata=SetValue(op="set", value={"m": WORDS}),
+        ),
+        CheckpointRecorded(
+            run_id="r1",
+            attempt=2,
+            checkpoint_id="c",
+            erased_items=1,
+            version=3,
+            bumped=("x",),
+            is_erased=True,
+        ),
+    ),
+    (
+        WritesRecorded(
+            run_id="r1",
+            task_id="t",
+            items=(WORDS,),
+            writes=(PendingWrite(channel="x", value=SetValue(op="set", value=WORDS)),),
+        ),
+        WritesRecorded(run_id="r1", task_id="t", erased_items=1, is_erased=True),
+    ),
+    (
+        ToolCallRecorded(
+            run_id="r1",
+            call_id="call",
+            name="tool",
+            status="finished",
+            items=(WORDS,),
+            result=SetValue(op="set", value=WORDS),
+        ),
+        ToolCallRecorded(
+            run_id="r1",
+            call_id="call",
+            name="tool",
+            status="finished",
+            erased_items=1,
+            is_erased=True,
+        ),
+    ),
 ]
 OF_THREAD = [
     (ThreadCreated(metadata={"m": WORDS}), ThreadCreated()),
@@ -120,6 +172,8 @@ OF_THREAD = [
             error=RunError(error="ValueError", message=WORDS),
             tasks=TASKS,
             next=("n",),
+            items=(WORDS,),
+            deltas=VALUES,
         ),
         RunFailed(
             run_id="r1",
@@ -127,6 +181,7 @@ OF_THREAD = [
             error=RunError(error="ValueError", message=""),
             tasks=BARE_TASKS,
             next=("n",),
+            erased_items=1,
         ),
     ),
     (
@@ -162,11 +217,14 @@ def test_no_field_that_holds_user_data_is_forgotten() -> None:
         "type", "run_id", "attempt", "assistant_id", "graph_id", "multitask_strategy", "reason",
         "after_seconds", "timeout_seconds", "is_erased", "first_item", "erased_items", "holder",
         "checkpoint_id", "source", "node", "next", "name", "by_run_id", "as_node", "step",
-        "source_thread_id", "source_version", "has_values",
+        "source_thread_id", "source_version", "has_values", "keeps_work", "is_typed", "ns", "is_fork",
+        "parent_id", "version", "bumped", "versions", "saw", "seen", "is_seen_whole", "consumed",
+        "updated", "has_updated", "ts", "format", "task_id", "task_path", "keep", "run_ids", "call_id", "task",
+        "status",
     }  # fmt: skip
     erased = {
         "items", "metadata", "input", "raw_input", "kwargs", "update", "deltas", "result",
-        "channels", "tasks", "error",
+        "channels", "tasks", "error", "extra", "writes",
     }  # fmt: skip
     union, *_ = facts.ThreadEvent.__args__
     fields = {name for kind in union.__args__ for name in kind.model_fields}
@@ -267,7 +325,7 @@ async def test_an_erasure_survives_a_restart(sqlite_url, opening) -> None:
 
 @pytest.mark.anyio
 async def test_what_was_erased_is_left_in_no_file(sqlite_url, opening, tmp_path: Path) -> None:
-    store = await opening(sqlite_url)
+    store = await opening(sqlite_url, is_compressing=False)
     await fill(store)
     # Long enough to need pages of its own, and a snapshot that holds the same.
     long = RESULT.model_copy(update={"result": WORDS * 1000})

@@ -13,8 +13,10 @@ from threadfold.app.bootstrap import Ports
 from threadfold.app.engine import Engine
 from threadfold.app.hub import Committed
 from threadfold.app.settings import Settings
+from threadfold.domain.changes import Splice
 from threadfold.domain.errors import RunNotFoundError
-from threadfold.domain.ports import Lease, Splice, StepWrite
+from threadfold.domain.graph_ports import StepWrite
+from threadfold.domain.ports import Lease
 from threadfold.infrastructure.graphs.functions import FunctionGraph
 from threadfold.infrastructure.graphs.registry import GraphRegistry
 from threadfold.infrastructure.log.memory import MemoryHolding, MemoryLog
@@ -34,7 +36,8 @@ if TYPE_CHECKING:
 
     from threadfold.app.hub import Notice
     from threadfold.app.views import RunResult, RunView
-    from threadfold.domain.ports import Clock, EventStore, Ids, RunContext, Tasks
+    from threadfold.domain.graph_ports import RunContext
+    from threadfold.domain.ports import Clock, EventStore, Ids, Tasks
     from threadfold.domain.strategies import MultitaskStrategy
     from threadfold.domain.thread import Thread
     from threadfold.domain.values import Json

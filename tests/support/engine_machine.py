@@ -16,6 +16,7 @@ from hypothesis.stateful import (
     rule,
 )
 
+from threadfold.domain.changes import Replace, Splice
 from threadfold.domain.errors import (
     RunEndedError,
     RunNotFoundError,
@@ -23,7 +24,7 @@ from threadfold.domain.errors import (
     ThreadBusyError,
     ThreadNotFoundError,
 )
-from threadfold.domain.ports import Replace, Splice, StepWrite
+from threadfold.domain.graph_ports import StepWrite
 from threadfold.domain.strategies import STRATEGIES
 from threadfold.domain.thread import end_status
 
@@ -46,7 +47,7 @@ from .engine_oracle import LATE_SECONDS, SHORT_SECONDS, OracleRun, OracleThread
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-    from threadfold.domain.ports import RunContext
+    from threadfold.domain.graph_ports import RunContext
     from threadfold.domain.thread import Thread
 
 assert end_status  # The words for ends are the domain's own.

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydantic import TypeAdapter
 
+from threadfold.domain.changes import Replace
 from threadfold.domain.channels import decode_object, read_values
 from threadfold.domain.commands import (
     CancelRun,
@@ -49,7 +50,6 @@ from threadfold.domain.events import (
     ThreadDeleted,
     ThreadEvent,
 )
-from threadfold.domain.ports import Replace
 from threadfold.domain.reducers import applied
 from threadfold.domain.snapshots import from_snapshot, to_snapshot
 from threadfold.domain.thread import EMPTY_THREAD, Thread, evolve, fold
@@ -357,7 +357,7 @@ def a_snapshot_and_the_tail_are_the_whole(moves: Sequence[Move]) -> None:
         for command in (*_rollbacks(thread), *_next_writes(thread)):
             events = decide(command, thread)
             assert decide(command, twin) == events
-            tail = _recorded(events, thread)
+            tail = recorded_after(events, thread)
             assert complete(fold(tail, twin)) == complete(fold(tail, thread))
     for step in driver.steps:  # What was decided next is decided again.
         assert decide(step.command, restored(step.before)) == step.events
@@ -389,7 +389,7 @@ def _next_writes(thread: Thread) -> list[Command]:
     ]
 
 
-def _recorded(events: Iterable[ThreadEvent], thread: Thread) -> list[RecordedEvent]:
+def recorded_after(events: Iterable[ThreadEvent], thread: Thread) -> list[RecordedEvent]:
     at = thread.version
     return [
         RecordedEvent("t1", version, version, thread.updated_at, event)
@@ -463,7 +463,7 @@ def a_copy_is_what_stands_without_the_run_in_flight(moves: Sequence[Move]) -> No
         copied = evolve(EMPTY_THREAD, RecordedEvent("t2", 1, 1, source.updated_at, event))
         state = source.state if source.base is None else source.base
         idle = fold(
-            _recorded((RunRolledBack(run_id=run.run_id) for run in source.in_order()), source),
+            recorded_after((RunRolledBack(run_id=run.run_id) for run in source.in_order()), source),
             source,
         )
         assert text(copied.values()) == text(idle.values())

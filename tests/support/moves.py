@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from threadfold.domain.changes import Replace
 from threadfold.domain.commands import (
     CancelRun,
     CopyThread,
@@ -30,7 +31,6 @@ from threadfold.domain.commands import (
 )
 from threadfold.domain.errors import RefusedError
 from threadfold.domain.events import RunError
-from threadfold.domain.ports import Replace
 from threadfold.domain.reducers import Schema, append, applied, messages
 
 from .driver import Driver
@@ -38,8 +38,8 @@ from .driver import Driver
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from threadfold.domain.changes import ChannelChange
     from threadfold.domain.commands import Command
-    from threadfold.domain.ports import ChannelChange
     from threadfold.domain.strategies import MultitaskStrategy
     from threadfold.domain.values import Json, JsonObject
 

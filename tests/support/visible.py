@@ -76,7 +76,7 @@ def visible_run(run: Run, items: Items) -> dict[str, Any]:
         "started_at": run.started_at,
         "results": text(dict(run.results)),
         "accepted": accepted.model_dump(
-            exclude={"input", "raw_input", "first_item", "items", "erased_items"}
+            exclude={"input", "raw_input", "first_item", "items", "erased_items", "is_typed"}
         ),
     }
 

@@ -1,0 +1,1 @@
+"""LangGraph on the log: hosts its graphs, and keeps their checkpoints as events. Needs the extra `threadfold[langgraph]`."""

@@ -1,0 +1,1 @@
+"""Reads the checkpoint databases that LangGraph's own savers write, and nothing else of them."""

@@ -1,0 +1,249 @@
+"""Faulty savers, each with one bug that a saver of this kind is prone to. The comparison with LangGraph's own must catch every one."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from typing import TYPE_CHECKING, Any, cast
+
+from langgraph.checkpoint.base import WRITES_IDX_MAP
+
+from threadfold import ThreadfoldSaver
+from threadfold.domain import saved, saved_fold
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+    from typing import TypeAlias
+
+    from langchain_core.runnables import RunnableConfig
+    from langgraph.checkpoint.base import (
+        ChannelVersions,
+        Checkpoint,
+        CheckpointMetadata,
+        CheckpointTuple,
+    )
+    from pytest import MonkeyPatch  # noqa: PT013 - a type
+
+    Plant: TypeAlias = Callable[[MonkeyPatch], type[ThreadfoldSaver]]
+
+PLANTS: list[Plant] = []
+
+
+def planted(plant: Plant) -> Plant:
+    """Note a fault that has to change something else than the saver's methods."""
+    PLANTS.append(plant)
+    return plant
+
+
+def faulty(kind: type[ThreadfoldSaver]) -> type[ThreadfoldSaver]:
+    """Note a saver with a fault in its methods."""
+
+    def plant(_: MonkeyPatch) -> type[ThreadfoldSaver]:
+        return kind
+
+    plant.__name__ = kind.__name__
+    PLANTS.append(plant)
+    return kind
+
+
+class Altered(ThreadfoldSaver):
+    """Lets what it is given be altered on the way in."""
+
+    async def aput(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
+        own = copy.copy(checkpoint)
+        own["channel_values"] = dict(checkpoint["channel_values"])
+        config = await self.altered(config, own, new_versions)
+        return await super().aput(config, own, metadata, new_versions)
+
+    async def altered(
+        self, config: RunnableConfig, checkpoint: Checkpoint, new_versions: ChannelVersions
+    ) -> RunnableConfig:
+        """Alter the checkpoint, which may be written to, or return another config."""
+        del checkpoint, new_versions
+        return config
+
+
+@faulty
+class LosesTheVersionsSeen(Altered):
+    async def altered(self, config: Any, checkpoint: Any, new_versions: Any) -> Any:
+        checkpoint["versions_seen"] = {}
+        return config
+
+
+@faulty
+class LosesTheUpdatedChannels(Altered):
+    async def altered(self, config: Any, checkpoint: Any, new_versions: Any) -> Any:
+        checkpoint["updated_channels"] = None
+        return config
+
+
+@faulty
+class LosesWhatTheCallerSaidOfItsRun(Altered):
+    async def altered(self, config: Any, checkpoint: Any, new_versions: Any) -> Any:
+        return {**config, "metadata": {}}
+
+
+@faulty
+class HangsEachCheckpointOnTheNewest(Altered):
+    async def altered(self, config: Any, checkpoint: Any, new_versions: Any) -> Any:
+        newest = await self.aget_tuple(_unnamed(config))
+        return newest.config if newest else config
+
+
+@faulty
+class TellsDifferencesToTheNewestInsteadOfTheParent(Altered):
+    async def altered(self, config: Any, checkpoint: Any, new_versions: Any) -> Any:
+        newest = await self.aget_tuple(_unnamed(config))
+        if newest is not None:
+            held = newest.checkpoint["channel_values"]
+            own = checkpoint["channel_values"]
+            own |= {name: held[name] for name in own if name in held and name not in new_versions}
+        return config
+
+
+class Trusting(Altered):
+    """Remembers what objects looked like when they came first; the objects are kept, so that no other has their identity."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._known: dict[int, tuple[Any, Any]] = {}
+
+    def first(self, value: Any) -> Any:
+        """Return the object as it was when it came first."""
+        return self._known.setdefault(id(value), (value, copy.deepcopy(value)))[1]
+
+
+@faulty
+class TakesTheSameContainerForUnchanged(Trusting):
+    async def altered(self, config: Any, checkpoint: Any, new_versions: Any) -> Any:
+        own = checkpoint["channel_values"]
+        own |= {name: self.first(value) for name, value in own.items() if isinstance(value, dict)}
+        return config
+
+
+@faulty
+class TakesTheSameMessageForUnchanged(Trusting):
+    async def altered(self, config: Any, checkpoint: Any, new_versions: Any) -> Any:
+        own = checkpoint["channel_values"]
+        if "messages" in own:
+            own["messages"] = [self.first(message) for message in own["messages"]]
+        return config
+
+
+@faulty
+class LosesTheOrderOfTasks(ThreadfoldSaver):
+    async def aput_writes(
+        self,
+        config: RunnableConfig,
+        writes: Sequence[tuple[str, Any]],
+        task_id: str,
+        task_path: str = "",
+    ) -> None:
+        await super().aput_writes(config, writes, task_id)
+
+
+@faulty
+class DropsWritesThatComeBeforeTheirCheckpoint(ThreadfoldSaver):
+    async def aput_writes(
+        self,
+        config: RunnableConfig,
+        writes: Sequence[tuple[str, Any]],
+        task_id: str,
+        task_path: str = "",
+    ) -> None:
+        if await self.aget_tuple(config) is not None:
+            await super().aput_writes(config, writes, task_id, task_path)
+
+
+@faulty
+class KeepsTheFirstOfSpecialWrites(ThreadfoldSaver):
+    async def aput_writes(
+        self,
+        config: RunnableConfig,
+        writes: Sequence[tuple[str, Any]],
+        task_id: str,
+        task_path: str = "",
+    ) -> None:
+        found = await self.aget_tuple(config)
+        held = {write[:2] for write in (found and found.pending_writes) or []}
+        kept = [
+            write
+            for write in writes
+            if write[0] not in WRITES_IDX_MAP or (task_id, write[0]) not in held
+        ]
+        if kept:
+            await super().aput_writes(config, kept, task_id, task_path)
+
+
+@faulty
+class EncodesWritesWhenItFindsTheTime(ThreadfoldSaver):
+    async def aput_writes(
+        self,
+        config: RunnableConfig,
+        writes: Sequence[tuple[str, Any]],
+        task_id: str,
+        task_path: str = "",
+    ) -> None:
+        await asyncio.sleep(0.005)
+        await super().aput_writes(config, writes, task_id, task_path)
+
+
+@faulty
+class ForgetsTheMemoryOfSubgraphs(ThreadfoldSaver):
+    async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        ns = config["configurable"].get("checkpoint_ns", "")
+        return None if ns and ":" not in ns else await super().aget_tuple(config)
+
+
+@faulty
+class ListsAlsoWhatIsNewer(ThreadfoldSaver):
+    async def alist(self, config: Any, **options: Any) -> AsyncIterator[CheckpointTuple]:
+        async for one in super().alist(config, **{**options, "before": None}):
+            yield one
+
+
+@planted
+def keeps_the_last_of_plain_writes(monkeypatch: MonkeyPatch) -> type[ThreadfoldSaver]:
+    right = saved.with_writes
+
+    def wrong(held: saved.Saved, event: Any, *rest: Any) -> saved.Saved:
+        head = held.heads.get(event.ns)
+        key = (event.ns, event.checkpoint_id or (head.checkpoint_id if head else ""))
+        places = {
+            (event.task_id, at if one.idx is None else one.idx)
+            for at, one in enumerate(event.writes)
+        }
+        slots = {
+            slot: write for slot, write in held.writes.get(key, {}).items() if slot not in places
+        }
+        return right(held.changed(writes={**held.writes, key: slots}), event, *rest)
+
+    monkeypatch.setattr(saved_fold, "with_writes", wrong)
+    return ThreadfoldSaver
+
+
+@planted
+def takes_the_log_for_the_order_across_namespaces(
+    monkeypatch: MonkeyPatch,
+) -> type[ThreadfoldSaver]:
+    from threadfold.infrastructure.langgraph.selecting import Selection
+
+    def older(self: Any, held: saved.Saved) -> Any:
+        everything = list(held.newest_first())
+        ids = [each.checkpoint_id for each in everything]
+        start = ids.index(self._before) + 1 if self._before in ids else 0
+        return [each for each in everything[start:] if self._ns is None or each.ns == self._ns]
+
+    monkeypatch.setattr(Selection, "_older", older)
+    return ThreadfoldSaver
+
+
+def _unnamed(config: RunnableConfig) -> RunnableConfig:
+    held = {key: value for key, value in config["configurable"].items() if key != "checkpoint_id"}
+    return cast("RunnableConfig", {"configurable": held})

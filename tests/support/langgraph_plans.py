@@ -1,0 +1,216 @@
+"""Plans that hypothesis makes up: graphs whose outcome does not hang on who is faster, and what is done with them.
+
+Races of LangGraph itself are left out. One node of a graph may fail, and stands alone in its step or beside nodes that do
+nothing but return: a failure cancels its neighbours wherever they are. One node alone may change the state in place. Where it is
+changed in place, the run waits for each checkpoint: LangGraph gives a checkpoint to the saver when the one before is stored, and
+the next step may run already; joins change a set of theirs like that, too. A subgraph has no loop, so that it never comes to the
+limit of steps, which is a failure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import get_args
+
+from hypothesis import strategies as st
+
+from .langgraph_graphs import Deed, GraphRecipe, NodeRecipe
+from .langgraph_operations import (
+    Call,
+    Change,
+    Goto,
+    Invoke,
+    Look,
+    Operation,
+    Plan,
+    Restart,
+    Resume,
+    Special,
+    Update,
+    UpdateBulk,
+    UpdateNested,
+)
+
+MUTATING = ("mutate", "mutate_message")
+SINGLE = ("set", "overwrite", "relog")
+"""Deeds that two nodes of one step may not both do."""
+
+deeds = st.sampled_from([deed for deed in get_args(Deed) if deed not in MUTATING + SINGLE])
+numbers = st.integers(0, 63)
+
+
+def several_deeds(*, is_alone: bool) -> st.SearchStrategy[tuple[tuple[Deed, int], ...]]:
+    """Make what a node does; alone in its step it may write what has one writer."""
+    chosen = deeds | st.sampled_from(SINGLE) if is_alone else deeds
+    return st.lists(st.tuples(chosen, numbers), max_size=3).map(tuple)
+
+
+@st.composite
+def nodes(
+    draw: st.DrawFn, *, is_alone: bool, is_last: bool, depth: int, asks_max: int
+) -> NodeRecipe:
+    """Make a node that never fails and leaves the state as it was given."""
+    kind = "plain"
+    inner = None
+    if depth and draw(st.integers(0, 3)) == 0:
+        kind = draw(st.sampled_from(["stateless", "stateful", "called"]))
+        inner = draw(graphs(asks_max, depth=depth - 1, layers_max=2, width_max=2, is_top=False))
+    links = ["end"] if is_last else ["edge", "edge", "route", "send", "goto", "end"]
+    is_compiled = kind in ("stateless", "stateful")
+    return NodeRecipe(
+        deeds=draw(several_deeds(is_alone=is_alone)),
+        link=draw(st.sampled_from([link for link in links if link != "goto" or not is_compiled])),
+        targets=draw(st.integers(0, 7)),
+        yields=draw(st.integers(0, 3)),
+        asks=min(
+            draw(st.sampled_from([0, 0, 0, 0, 1, 2])), asks_max if kind == "plain" else asks_max - 1
+        ),
+        kind=kind,
+        inner=inner,
+        is_deferred=not is_compiled and draw(st.integers(0, 9)) == 0,
+    )
+
+
+def _without_memory(node: NodeRecipe) -> NodeRecipe:
+    return replace(node, kind="stateless") if node.kind == "stateful" else node
+
+
+@st.composite
+def graphs(
+    draw: st.DrawFn,
+    asks_max: int,
+    *,
+    depth: int = 1,
+    layers_max: int = 3,
+    width_max: int = 3,
+    is_top: bool = True,
+) -> GraphRecipe:
+    """Make a graph of layers, a few of them with a loop or with breakpoints."""
+    count = draw(st.integers(1, layers_max))
+    layers: list[tuple[NodeRecipe, ...]] = []
+    for at in range(count):
+        width = draw(st.sampled_from(range(1, width_max + 1)))
+        made = nodes(is_alone=width == 1, is_last=at == count - 1, depth=depth, asks_max=asks_max)
+        layer = tuple(draw(made) for _ in range(width))
+        if at and any(node.link == "send" for node in layers[-1]):
+            # Several tasks of one step may be of the same node, and would share the memory of one subgraph.
+            layer = tuple(_without_memory(node) for node in layer)
+        layers.append(layer)
+    breakpoints = st.lists(st.integers(0, 5), max_size=1).map(tuple)
+    return GraphRecipe(
+        layers=tuple(layers),
+        joins=tuple(draw(st.integers(0, 3)) == 0 for _ in range(count - 1)),
+        loops_until=draw(st.sampled_from([0, 0, 0, 2])) if is_top else 0,
+        interrupt_before=draw(breakpoints) if is_top and draw(st.integers(0, 3)) == 0 else (),
+        interrupt_after=draw(breakpoints) if is_top and draw(st.integers(0, 3)) == 0 else (),
+    )
+
+
+@st.composite
+def spiced(draw: st.DrawFn, graph: GraphRecipe, spice: str) -> GraphRecipe:
+    """Let one node fail now and then, or change the state in place."""
+    at = draw(st.integers(0, len(graph.layers) - 1))
+    first, *others = graph.layers[at]
+    if at and any(node.link == "send" for node in graph.layers[at - 1]):
+        return graph  # It may be several tasks of one step.
+    if first.inner:
+        if others or spice == "mutate":
+            return graph
+        first = replace(first, inner=draw(spiced(first.inner, spice)))
+    elif any(node.inner for node in others):
+        return graph
+    elif spice == "mutate":
+        deed = draw(st.sampled_from(MUTATING))
+        first = replace(first, deeds=((deed, draw(numbers)), *first.deeds))
+    else:
+        tries = draw(st.sampled_from([1, 2]))
+        first = replace(first, fails_every=draw(st.integers(1, 3)), tries=tries, asks=0)
+        others = [replace(node, asks=0) for node in others]
+    layers = (*graph.layers[:at], (first, *others), *graph.layers[at + 1 :])
+    return replace(graph, layers=layers)
+
+
+def is_mutating(graph: GraphRecipe) -> bool:
+    """Tell whether state changes in place in the graph or in one inside it: by a node, or by the set of who came to a join."""
+    return any(graph.joins) or any(
+        any(deed in MUTATING for deed, _ in node.deeds) or (node.inner and is_mutating(node.inner))
+        for layer in graph.layers
+        for node in layer
+    )
+
+
+changes = st.builds(
+    Change, st.lists(st.integers(0, 7), min_size=1, max_size=3, unique=True).map(tuple), numbers
+)
+places = st.none() | st.integers(0, 12)
+
+
+@st.composite
+def calls(draw: st.DrawFn, *, durabilities: list[str]) -> Call:
+    """Make the way to call a run; most are plain."""
+    call = Call(durability=draw(st.sampled_from(durabilities)))
+    if draw(st.integers(0, 2)):
+        return call
+    return replace(
+        call,
+        run=draw(st.integers(0, 2)),
+        interrupt_before=draw(st.sampled_from([0, 0, 1, 2, 3, 4])),
+        interrupt_after=draw(st.sampled_from([0, 0, 1, 2, 3, 4])),
+        at=draw(places),
+        tenant=draw(st.sampled_from(["", "acme"])),
+    )
+
+
+def operations(durabilities: list[str], *, may_mix: bool) -> st.SearchStrategy[Operation]:
+    """Make one operation; those that move a run on are the most likely.
+
+    `may_mix` allows what lets nodes of two layers run in one step.
+    """
+    way = calls(durabilities=durabilities)
+    updates = st.tuples(changes, numbers)
+    invokes = st.builds(Invoke, changes, way)
+    resumes = st.builds(Resume, numbers, st.sampled_from([0, 0, 0, 1, 2, 3, 7]), way)
+    gotos = st.builds(Goto, st.integers(0, 5), st.none() | changes, way)
+    return st.one_of(
+        invokes,
+        gotos if may_mix else invokes,
+        resumes,
+        resumes,
+        st.builds(Invoke, st.none(), way),
+        st.builds(Update, changes, st.integers(0, 6), places),
+        st.builds(Update, changes, st.integers(1, 6), st.integers(1, 12)),
+        st.builds(
+            UpdateBulk,
+            st.lists(updates.map(lambda one: (one,)), min_size=1, max_size=3).map(tuple),
+            places,
+        ),
+        st.builds(
+            Special, st.sampled_from(["__copy__", "__end__", "__input__"]), st.none() | changes, places
+        ),
+        st.builds(UpdateNested, changes),
+        st.builds(
+            Look, st.none() | st.integers(0, 5), places,
+            st.sampled_from(["", "loop", "input", "update"]), st.booleans(),
+        ),
+        st.builds(Restart),
+    )  # fmt: skip
+
+
+@st.composite
+def plans(
+    draw: st.DrawFn, *, size: int = 8, is_serial: bool = False, is_for_sqlite: bool = False
+) -> Plan:
+    """Make a plan that begins with an input; a serial one has single nodes one after the other.
+
+    LangGraph's saver on SQLite has traits of its own: a second answer to a task is lost when it comes with the task's output, and
+    a channel that a run changed in place is stored although its version is the same.
+    """
+    depth, width_max = (0, 1) if is_serial else (1, 3)
+    graph = draw(graphs(1 if is_for_sqlite else 2, depth=depth, width_max=width_max))
+    spice = draw(st.sampled_from(["", "", "fail", "mutate"]))
+    graph = draw(spiced(graph, spice)) if spice else graph
+    waits = ["sync"] if is_for_sqlite else ["sync", "exit"]
+    durabilities = waits if is_mutating(graph) else ["async", "sync", "exit"]
+    first = draw(st.builds(Invoke, changes, calls(durabilities=durabilities)))
+    others = draw(st.lists(operations(durabilities, may_mix=not spice), min_size=2, max_size=size))
+    return Plan(graph, (first, *others))
