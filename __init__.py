@@ -55,6 +55,12 @@ def __getattr__(name: str) -> object:
     if home is None:
         message = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(message)
-    value = getattr(import_module(home, __name__), name)
+    try:
+        value = getattr(import_module(home, __name__), name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not error.name.startswith("langgraph"):
+            raise
+        message = f'{name} needs LangGraph: pip install "threadfold[langgraph]"'
+        raise ImportError(message) from error
     globals()[name] = value
     return value

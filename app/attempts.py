@@ -13,6 +13,7 @@ from ..domain.events import RunError
 from ..domain.graph_ports import GraphFailed, RunContext
 from ..domain.ports import Lease
 from .checkpoint_logs import AttemptLog
+from .draining import wait_for
 from .hub import Emitted
 from .recording import Recorder, described
 
@@ -85,6 +86,8 @@ class Attempt:
         self._alarm: TaskHandle | None = None
         self._has_begun = False
         self._is_cancelled = False
+        self._end: Command | None = None
+        """Of code that is stopped in order to save: how its run ends then."""
 
     def is_active_in(self, thread: Thread) -> bool:
         """Say whether the log still lets this attempt write."""
@@ -109,7 +112,13 @@ class Attempt:
                 self._handle.cancel()
 
     async def flush(self) -> None:
-        """Return when the steps that the code has finished so far are in the log, with what it tells before it may be stopped."""
+        """Return when the steps that the code has finished so far are in the log, with what it tells before it may be stopped.
+
+        Code that saves only when it stops is stopped for that: who asks is about to stop it, and a fence would leave nothing.
+        """
+        if self._saves_at_exit:
+            self.cancel()
+            await self._wait_for_code()
         await self._recorder.flush_before_stop()
 
     def abandon(self) -> None:
@@ -120,6 +129,16 @@ class Attempt:
         """Return when the code has stopped."""
         if self._handle is not None:
             await self._handle.wait()
+
+    @property
+    def _saves_at_exit(self) -> bool:
+        asked = self._run.accepted.kwargs
+        durability = asked.get("durability")
+        return durability == "exit" or (not durability and asked.get("checkpoint_during") is False)
+
+    async def _wait_for_code(self) -> None:
+        seconds = self._settings.grace_seconds
+        await wait_for([self], seconds, clock=self._clock, tasks=self._tasks)
 
     # ------------------------------------------------------------------ working
 
@@ -151,7 +170,7 @@ class Attempt:
             end = await runner.run(self._context())
         except asyncio.CancelledError:
             if self._is_cancelled:
-                return None
+                return self._end
             task = asyncio.current_task()
             if task is not None and task.cancelling():
                 raise  # The event loop is being torn down: like a crash, another process takes the run up.
@@ -205,6 +224,10 @@ class Attempt:
             attempt=self.number,
             timeout_seconds=seconds,
         )
+        if self._saves_at_exit and self._handle is not None:
+            self._end, self._is_cancelled = command, True
+            self._handle.cancel()
+            await self._wait_for_code()  # It is over with that, unless the code does not stop.
         while True:
             try:
                 await self._recorder.flush_before_stop()

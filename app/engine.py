@@ -321,7 +321,8 @@ class Engine:
             if_not_exists=if_not_exists,
             runs_in_flight_max=self.settings.runs_in_flight_max,
         )
-        if multitask_strategy == "interrupt":
+        known = self._executor.cached(thread_id)
+        if multitask_strategy == "interrupt" and not (known and run_id in known.runs):
             await self._worker.flush(thread_id)  # Its finished steps stay.
         try:
             outcome = await self._worker.submit(thread_id, command)
@@ -372,7 +373,7 @@ class Engine:
         if row is None or row.is_hidden:
             raise RunNotFoundError(run_id=run_id, message="No runs found to cancel.")
         if action == "interrupt":
-            await self._worker.flush(thread_id)
+            await self._worker.flush(thread_id, run_id)
         command = CancelRun(thread_id=thread_id, run_id=run_id, action=action)
         await self._executor.execute(thread_id, command)
 

@@ -12,7 +12,7 @@ from ..domain.errors import (
 )
 from ..domain.events import RunAccepted, RunError, RunFailed, RunSucceeded, RunTimedOut
 from ..domain.shared_list import SharedList
-from ..domain.typed import plain_object
+from ..domain.typed import plain, plain_object
 from ..domain.values import canonical
 from .options import named_checkpoint
 from .rows import in_flight_row
@@ -251,7 +251,7 @@ def _run_view(row: RunRow, event: RunAccepted, thread: Thread) -> RunView:
 
 def _input(event: RunAccepted) -> Json:
     if event.input is None:
-        return event.raw_input
+        return plain(event.raw_input) if event.is_typed else event.raw_input
     items = SharedList(
         [None] * event.first_item + list(event.items)
     )  # An input refers to its own items only.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from ..domain.channels import copied_object, read_channel
+from ..domain.saved_fold import ROOT
 from ..domain.shared_list import SharedList
 from ..domain.state import read_state
 from ..domain.stored_items import StoredItems
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
     from ..domain.channels import Channel, Channels, Items
     from ..domain.state import State
     from ..domain.values import Json, JsonObject
-
-ROOT = "__root__"
-"""The one channel of a LangGraph graph whose state is no object of channels."""
 
 
 BLOCK = 64

@@ -299,7 +299,7 @@ def _state_of(saved: SavedCheckpoint, thread: Thread) -> State:
             run_id=saved.run_id,
             parent_id=saved.parent_id,
         ),
-        next=open_nodes(saved),
+        next=open_nodes(saved, thread.items.__getitem__),
         saved=thread.state.saved,
     )
 

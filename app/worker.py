@@ -112,11 +112,12 @@ class Worker:
         for attempt in {*running, *self._attempts}:
             attempt.abandon()
 
-    async def flush(self, thread_id: str) -> None:
-        """Return when the steps that the thread's run has finished so far are in the log."""
+    async def flush(self, thread_id: str, run_id: str | None = None) -> None:
+        """Return when the steps that the thread's run (or this run, if it is that) has finished so far are in the log."""
         place = self._places.get(thread_id)
-        if place is not None and place.attempt is not None:
-            await place.attempt.flush()
+        attempt = None if place is None else place.attempt
+        if attempt is not None and run_id in (None, attempt.run_id):
+            await attempt.flush()
 
     @property
     def slots_free(self) -> int:

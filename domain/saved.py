@@ -195,8 +195,13 @@ def with_checkpoint(
     )
     heads = dict(saved.heads)
     if event.ns == "":
-        # The namespaces of subgraph calls go with the step they were made in: the next step's have other names.
-        heads = {ns: each for ns, each in heads.items() if ":" not in ns}
+        # The namespaces of subgraph calls go with the step they were made in: the next step's have other names. Those made on
+        # this very checkpoint may have been recorded before it (durability "exit").
+        heads = {
+            ns: each
+            for ns, each in heads.items()
+            if ":" not in ns or _is_made_on(each, event.checkpoint_id)
+        }
     heads[event.ns] = checkpoint
     after = saved.changed(
         heads=heads,
@@ -296,6 +301,12 @@ def _windowed(saved: Saved) -> Saved:
         writes={key: slots for key, slots in saved.writes.items() if key not in dropped},
         is_complete=False,
     )
+
+
+def _is_made_on(checkpoint: SavedCheckpoint, root_id: str) -> bool:
+    """Say whether a subgraph's checkpoint belongs to a call that was made on this checkpoint of the graph itself."""
+    parents = checkpoint.metadata.get("parents")
+    return isinstance(parents, dict) and parents.get("") == root_id
 
 
 def _versions(parent: SavedCheckpoint | None, event: CheckpointRecorded) -> Versions:

@@ -35,23 +35,32 @@ MARKERS = frozenset({"$items", "$item"})
 CONTENT_KEY_CHARACTERS_MAX = 10_000
 """What has no id is looked up by its content only up to this length."""
 
+CANDIDATES_MAX = 16
+"""Of items with one id, so many are looked at: a message that grows as it is streamed has many contents."""
+
 
 class ItemIndex:
-    """Finds items by what they are known by: the newest of each. One is shared by all lists of one array."""
+    """Finds items by what they are known by, the newest first. One is shared by all lists of one array."""
 
     def __init__(self) -> None:
-        self._numbers: dict[Key, int] = {}
+        self._newest: dict[Key, int] = {}
+        self._older: dict[Key, list[int]] = {}
         self._upto = 0
 
-    def find(self, key: Key, items: Items) -> int | None:
-        """Return the number of the newest item known by this key."""
-        if self._upto < len(items):
-            for number in range(self._upto, len(items)):
-                own = _key(items[number])
-                if own is not None:
-                    self._numbers[own] = number
-            self._upto = len(items)
-        return self._numbers.get(key)
+    def find(self, key: Key, items: Items) -> Sequence[int]:
+        """Return the numbers of the newest items known by this key; some may be behind the end of `items`."""
+        for number in range(self._upto, len(items)):
+            own = _key(items[number])
+            if own is not None:
+                before = self._newest.get(own)
+                if before is not None:
+                    self._older.setdefault(own, []).append(before)
+                self._newest[own] = number
+        self._upto = max(self._upto, len(items))
+        newest = self._newest.get(key)
+        if newest is None:
+            return ()
+        return (newest, *self._older.get(key, ())[:-CANDIDATES_MAX:-1])
 
 
 class SharingEncoder:
@@ -66,7 +75,7 @@ class SharingEncoder:
         self._items = items
         self._index = items.note(ItemIndex)
         self._owned = (*saved.owned, run_items)
-        self._own: dict[Key, int] = {}
+        self._own: dict[Key, list[int]] = {}
         self._next = 0
 
     def value(self, value: Json) -> Encoded:
@@ -182,7 +191,7 @@ class SharingEncoder:
             self.added.append(value)
             key = _key(value)
             if key is not None:
-                self._own[key] = number
+                self._own.setdefault(key, []).append(number)
         self._next = number + 1
         return number
 
@@ -190,13 +199,14 @@ class SharingEncoder:
         key = _key(value)
         if key is None:
             return None
-        number = self._own.get(key)
-        if number is not None and same(self.added[number - self.first_item], value):
-            return number
-        number = self._index.find(key, self._items)
-        if number is None or number >= self.first_item or not self._may_refer_to(number):
-            return None
-        return number if same(self._items[number], value) else None
+        for number in self._own.get(key, ()):
+            if same(self.added[number - self.first_item], value):
+                return number
+        for number in self._index.find(key, self._items):
+            is_ours = number < self.first_item and self._may_refer_to(number)
+            if is_ours and same(self._items[number], value):
+                return number
+        return None
 
     def _may_refer_to(self, number: int) -> bool:
         return any(start <= number < stop for start, stop in self._owned)

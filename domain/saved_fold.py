@@ -5,22 +5,26 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, cast
 
 from .calls import with_call
+from .channels import Nested
 from .saved import hidden, with_checkpoint, with_writes
+from .shared_list import SharedList
 from .state import Checkpoint, State
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from .channels import Channels
+    from .channels import Channel, Channels, Items
     from .deltas import Range
     from .events import (
         CheckpointRecorded,
         CheckpointsHidden,
+        ItemsEvent,
         RecordedEvent,
         ToolCallRecorded,
         WritesRecorded,
     )
     from .saved import SavedCheckpoint
+    from .values import Json
 
 
 class _Run(Protocol):
@@ -36,6 +40,8 @@ class _Thread(Protocol):
     @property
     def runs(self) -> Mapping[str, _Run]: ...
     @property
+    def items(self) -> Items: ...
+    @property
     def state(self) -> State: ...
     def changed(self, **changes: Any) -> Self:  # noqa: ANN401 - the fields' own types
         ...
@@ -45,6 +51,9 @@ T = TypeVar("T", bound=_Thread)
 
 INTERNAL_PREFIXES = ("__", "branch:", "join:", "start:")
 """Channels of these names carry what the graph is about to do, not what its users see."""
+
+ROOT = "__root__"
+"""The one channel of a graph whose state is no object of channels."""
 
 SENDS = "__pregel_tasks"
 BRANCH = "branch:to:"
@@ -72,7 +81,7 @@ def checkpoint_recorded(thread: T, event: CheckpointRecorded, recorded: Recorded
             event.attempt if event.run_id is not None else 0,
             checkpoint.parent_id,
         ),
-        next=open_nodes(checkpoint),
+        next=open_nodes(checkpoint, _looked_up(thread, event)),
         is_erased=old.is_erased or event.is_erased,
         saved=saved,
         calls=old.calls,
@@ -108,8 +117,9 @@ def checkpoints_hidden(thread: T, event: CheckpointsHidden, recorded: RecordedEv
                 run_id=latest.run_id,
                 parent_id=latest.parent_id,
             ),
-            next=open_nodes(latest),
+            next=open_nodes(latest, _looked_up(thread)),
             tasks=(),
+            error=None,
         )
     return thread.changed(state=state, state_updated_at=recorded.recorded_at)
 
@@ -130,12 +140,17 @@ def visible(channels: Channels) -> Channels:
     return {
         name: channel
         for name, channel in channels.items()
-        if not name.startswith(INTERNAL_PREFIXES)
+        if name == ROOT or not name.startswith(INTERNAL_PREFIXES)
     }
 
 
-def open_nodes(checkpoint: SavedCheckpoint) -> tuple[str, ...]:
-    """Return the nodes that the checkpoint's channels are about to start, as far as they tell."""
+def open_nodes(
+    checkpoint: SavedCheckpoint, item: Callable[[int], Json] | None = None
+) -> tuple[str, ...]:
+    """Return the nodes that the checkpoint's channels are about to start, as far as they tell.
+
+    `item` returns items by number; without it, nodes that something is sent to are left out.
+    """
     found: dict[str, None] = {}
     for name, channel in checkpoint.channels.items():
         if name.startswith(BRANCH):
@@ -146,7 +161,33 @@ def open_nodes(checkpoint: SavedCheckpoint) -> tuple[str, ...]:
                 found[target] = None
         elif name == "__start__":
             found["__start__"] = None
+        elif name == SENDS and item is not None:
+            found.update(dict.fromkeys(_receivers(channel, item)))
     return tuple(found)
+
+
+def _receivers(channel: Channel, item: Callable[[int], Json]) -> Iterator[str]:
+    """Yield the nodes that something is sent to."""
+    sent: Sequence[Json] = ()
+    if isinstance(channel, SharedList):
+        sent = [item(number) for number in channel]
+    elif isinstance(channel, Nested) and isinstance(channel.value, list):
+        sent = channel.value
+    for each in sent:
+        tagged = each.get("$") if isinstance(each, dict) else None
+        if isinstance(tagged, list) and len(tagged) > 1 and tagged[0] == "send":
+            yield str(tagged[1])
+
+
+def _looked_up(thread: _Thread, event: ItemsEvent | None = None) -> Callable[[int], Json]:
+    """Return what finds items, those of the event too, which the thread has not yet."""
+
+    def item(number: int) -> Json:
+        if event is not None and number >= event.first_item and event.items:
+            return event.items[number - event.first_item]
+        return thread.items[number]
+
+    return item
 
 
 def _has_all(channel: object, sources: str) -> bool:

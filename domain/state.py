@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from .channels import decode_object, read_values
-from .saved import NOTHING_SAVED, Saved
+from .saved import EVERYTHING, NOTHING_SAVED, Saved
 from .typed import plain_object
 from .value import Value
 
@@ -101,6 +101,7 @@ class State(Value):
             depth=depth,
             next=next_nodes,
             is_erased=self.is_erased,
+            saved=EVERYTHING if self.saved.keeps_all else NOTHING_SAVED,
         )
 
     def _shortened(self) -> State:

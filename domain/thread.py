@@ -357,6 +357,9 @@ def _ended(
     )
     if state.calls:
         state = state.changed(calls=calls_after(event, state.calls))
+    if event.items:
+        own = (event.first_item, event.first_item + len(event.items))
+        state = state.changed(saved=state.saved.with_items(own))
     return thread.changed(state=state, base=None, active=None, state_updated_at=at)
 
 

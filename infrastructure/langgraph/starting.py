@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
 
     from ...domain.graph_ports import RunContext
-    from ...domain.saved import SavedCheckpoint, Write
+    from ...domain.saved import Saved, Write
     from ...domain.thread import Thread
     from .compiled import CompiledGraph
     from .run_config import Breakpoints
@@ -70,8 +70,7 @@ class Starting:
         """
         thread = await self._context.log.thread(self._context.thread_id)
         is_again = self._context.attempt > 1
-        head = thread.state.saved.latest("")
-        if is_again and head is not None and self._is_own(head):
+        if is_again and self._has_begun(thread.state.saved):
             return await self._going_on()
         start = Start(self._given, self._config)
         if _is_command(self._given):
@@ -81,10 +80,14 @@ class Starting:
             await self._settle_old_answer(start.given, thread)
         return start
 
-    def _is_own(self, checkpoint: SavedCheckpoint) -> bool:
-        if checkpoint.source == "update":
-            return False  # What was mended before the input came in: the input is still to come.
-        return self._context.run_id in (checkpoint.run_id, checkpoint.made_by)
+    def _has_begun(self, saved: Saved) -> bool:
+        """Say whether an earlier attempt brought the input in: what it mended before that is no step of the graph's."""
+        for checkpoint in saved.newest_first(""):
+            if self._context.run_id not in (checkpoint.run_id, checkpoint.made_by):
+                return False
+            if checkpoint.source != "update":
+                return True
+        return False
 
     # ------------------------------------------------------------------ after a crash
 

@@ -26,6 +26,8 @@ from langgraph.graph import START, StateGraph
 from langgraph.graph.message import _messages_delta_reducer, add_messages
 
 import threadfold
+from threadfold.app.http.objects import state_object
+from threadfold.app.http.responses import encoded
 from threadfold.domain.errors import ThreadNotFoundError
 
 from .building import settled
@@ -290,7 +292,7 @@ class Hosted:
         return _Values(result)
 
     async def aget_state(self, config: Any) -> Any:
-        """Return the newest state's values and its config; None for a thread that is not there."""
+        """Return the newest state as JSON, and its config; None for a thread that is not there."""
         thread_id = config["configurable"]["thread_id"]
         try:
             state = await self._engine.queries.get_state(thread_id)
@@ -298,13 +300,14 @@ class Hosted:
             return None
         assert state.checkpoint is not None
         named = {"thread_id": thread_id, "checkpoint_id": state.checkpoint.checkpoint_id}
-        return SimpleNamespace(values=state.values, config={"configurable": named})
+        body = encoded(state_object(state))
+        return SimpleNamespace(body=body, config={"configurable": named})
 
     async def aget_state_history(self, config: Any, *, limit: int) -> AsyncIterator[Any]:
-        """Yield the newest states."""
+        """Yield the newest states, made ready to be written as JSON."""
         thread_id = config["configurable"]["thread_id"]
         for state in await self._engine.queries.history(thread_id, limit=limit):
-            yield state.values
+            yield state_object(state)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """What a saver adds to each step of a LangGraph graph whose nodes take no time.
 
-A run of ten steps with a saver, less the same run without one, by ten: what the run itself costs the saver is in it. Beside it
-the step alone: what nine steps more add.
+A run of ten steps with a saver, less the same run without one, by ten: what the run itself costs the saver is in it. Below it
+the step alone: what nine steps more add. Any saver makes LangGraph itself do more; one that saves nothing says how much.
 """
 
 from __future__ import annotations
@@ -45,13 +45,25 @@ SAVERS = {
     "async": (OURS_MEMORY, OURS, OURS_EXIT, HOSTED_MEMORY, HOSTED, IN_MEMORY, SQLITE, FORGETFUL),
     "sync": (OURS_MEMORY, OURS, OURS_EXIT, IN_MEMORY, SQLITE_SYNC, FORGETFUL),
 }
+PEERS = {
+    "async": {
+        OURS_MEMORY: IN_MEMORY,
+        OURS: SQLITE,
+        OURS_EXIT: SQLITE,
+        HOSTED_MEMORY: IN_MEMORY,
+        HOSTED: SQLITE,
+    },
+    "sync": {OURS_MEMORY: IN_MEMORY, OURS: SQLITE_SYNC, OURS_EXIT: SQLITE_SYNC},
+}
+"""Whose cost stands beside ours, in the same run."""
+
 BARE = "no saver"
 THREADS = count()
 
 
 def rows(*, quick: bool) -> list[Row]:
     """Measure, and return the lines of the table."""
-    turns, runs = (3, 5) if quick else (15, 20)
+    turns, runs = (3, 5) if quick else (15, 10)
     with folder() as path:
         return asyncio.run(_rows(path, turns=turns, runs=runs))
 
@@ -79,6 +91,7 @@ async def _rows(path: Path, *, turns: int, runs: int) -> list[Row]:
                     durability = saver.durability if saver else None
                     sides[f"{name} {steps}"] = partial(side, durability, runs)
             taken = await in_turns(sides, turns=turns)
+        result.append(_own(api, taken, runs))
         for saver in savers:
             result += _said(api, saver, taken, runs)
     return result
@@ -106,33 +119,53 @@ async def _runs(api: str, graph: Any, durability: str | None, runs: int) -> floa
 
 
 def _said(api: str, saver: Saver, taken: Turns, runs: int) -> list[Row]:
-    def differences(side: str) -> list[float]:
-        pairs = zip(
-            taken.seconds[f"{saver.name} {side}"], taken.seconds[f"{BARE} {side}"], strict=True
-        )
-        return [(one - other) / runs for one, other in pairs]
-
-    ten, single = differences(str(STEPS)), differences("1")
-    seconds = median(ten) / STEPS
-    alone = median((one - other) / (STEPS - 1) for one, other in zip(ten, single, strict=True))
-    goal = GOALS.get(saver) if api == "async" else None
+    cost = _Cost(taken, saver, runs)
+    peer = PEERS[api].get(saver)
+    beside = _Cost(taken, peer, runs) if peer is not None else None
     # A run of the engine costs more than its saver: there, what counts is the step alone.
+    goal = GOALS.get(saver) if api == "async" else None
     hosted_goal = HOSTED_GOALS.get(saver)
-    bare = taken.median(f"{BARE} {STEPS}") / runs / STEPS
+    what = f"{api}, {saver.name}" + (f" / {beside.saver.name}" if beside else "")
     return [
-        Row(
-            f"{api}, {saver.name}: added to a run of {STEPS} steps, a step / the graph's own",
-            measured=f"{show_seconds(seconds)} / {show_seconds(bare)}",
-            goal=f"≤ {show_seconds(goal)}" if goal else "",
-            is_met=seconds <= goal if goal else None,
-        ),
-        Row(
-            f"{api}, {saver.name}: a step alone",
-            measured=show_seconds(alone),
-            goal=f"≤ {show_seconds(hosted_goal)}" if hosted_goal else "",
-            is_met=alone <= hosted_goal if hosted_goal else None,
-        ),
+        _row(f"{what}: a step's part of a run of {STEPS}", cost.part, beside and beside.part, goal),
+        _row(f"{what}: a step alone", cost.alone, beside and beside.alone, hosted_goal),
     ]
+
+
+class _Cost:
+    """What a saver adds to the bare graph, in seconds a step; medians of what it adds from turn to turn."""
+
+    def __init__(self, taken: Turns, saver: Saver, runs: int) -> None:
+        self.saver = saver
+        added = {
+            steps: [
+                (one - other) / runs
+                for one, other in zip(
+                    taken.seconds[f"{saver.name} {steps}"],
+                    taken.seconds[f"{BARE} {steps}"],
+                    strict=True,
+                )
+            ]
+            for steps in (1, STEPS)
+        }
+        self.part = median(added[STEPS]) / STEPS
+        pairs = zip(added[STEPS], added[1], strict=True)
+        self.alone = median(one - other for one, other in pairs) / (STEPS - 1)
+
+
+def _row(what: str, seconds: float, beside: float | None, goal: float | None) -> Row:
+    return Row(
+        what,
+        measured=" / ".join(show_seconds(each) for each in (seconds, beside) if each is not None),
+        ratio="" if beside is None else f"{beside / seconds:.2f}",
+        goal=f"≤ {show_seconds(goal)}" if goal else "",
+        is_met=seconds <= goal if goal else None,
+    )
+
+
+def _own(api: str, taken: Turns, runs: int) -> Row:
+    seconds = taken.median(f"{BARE} {STEPS}") / runs / STEPS
+    return Row(f"{api}: a step of the graph itself, without a saver", show_seconds(seconds))
 
 
 async def _profile(path: Path, *, runs: int) -> None:

@@ -7,15 +7,18 @@ import pytest
 from langgraph_sdk.client import LangGraphClient
 from langgraph_sdk.errors import ConflictError, NotFoundError
 
-from tests.support.engine import Database, Gates, answered, heard, humans, said, soon
+from tests.support.engine import Database, Gates, StillClock, answered, heard, humans, said, soon
 from tests.support.langgraph_agents import hosting
-from threadfold import Engine
+from threadfold import Engine, get_client
 
 MOMENTS = ["a:0", "a:1", "a:2"]
 """Before the first step, between the steps, and before the end."""
 
 DONE = {"a:0": ["a"], "a:1": ["a", "a.1"], "a:2": ["a", "a.1", "a.2"]}
 """What stands of the first message's run at each of them."""
+
+OPEN = {"a:0": "one", "a:1": "two", "a:2": "three"}
+"""Which node is held there."""
 
 
 @pytest.fixture
@@ -117,7 +120,7 @@ async def test_a_cancelled_run_can_be_gone_on_with(
     await client.runs.cancel(thread_id, first, wait=True)
     state = await client.threads.get_state(thread_id)
     assert heard(state["values"])[3:] == DONE[moment]
-    assert state["next"] == [{"a:0": "one", "a:1": "two", "a:2": "three"}[moment]]
+    assert state["next"] == [OPEN[moment]]
     assert (await client.threads.get(thread_id))["status"] == "interrupted"
     gates.open()
     assert heard(await soon(client.runs.wait(thread_id, "agent"))) == answered("pre", "a")
@@ -167,3 +170,66 @@ async def test_what_is_streamed_of_a_run_that_is_interrupted_just_ends(
     assert seen == ["metadata", "updates"]
     assert "b.2" in await second(client, thread_id, gates, "interrupt")
     assert [part.event async for part in stream] == []
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("stop", ["interrupt", "cancel"])
+async def test_a_run_that_saves_only_at_its_exit_leaves_its_finished_steps_too(
+    client: LangGraphClient, thread_id: str, gates: Gates, moment: str, stop: str
+) -> None:
+    gates.close(moment)
+    run = await client.runs.create(thread_id, "agent", input=said("a"), durability="exit")
+    await gates[moment].reached()
+    queued = await client.runs.create(thread_id, "agent", input=said("later"), after_seconds=600)
+    await client.runs.cancel(thread_id, queued["run_id"], wait=True)
+    assert (await client.runs.get(thread_id, run["run_id"]))["status"] == "running"
+    if stop == "interrupt":
+        stands = await second(client, thread_id, gates, "interrupt")
+        assert stands == [*answered("pre"), *DONE[moment], *answered("b")]
+    else:
+        await client.runs.cancel(thread_id, run["run_id"], wait=True)
+        await goes_on(client, thread_id, gates, moment)
+    assert (await client.runs.get(thread_id, run["run_id"]))["status"] == "interrupted"
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("durability", ["exit", "async"])
+async def test_a_run_that_takes_too_long_leaves_its_finished_steps(
+    database: Database, gates: Gates, moment: str, durability: str
+) -> None:
+    clock = StillClock()
+    async with hosting(database, gates, clock=clock) as engine, get_client(engine) as client:
+        thread_id = (await client.threads.create())["thread_id"]
+        await soon(client.runs.wait(thread_id, "agent", input=said("pre")))
+        gates.close(moment)
+        view = await engine.submit_run(
+            thread_id,
+            "agent",
+            input=said("a"),
+            kwargs={"durability": durability},
+            timeout_seconds=60,
+        )
+        await gates[moment].reached()
+        await clock.advance(61)
+        values = await soon(client.runs.join(thread_id, view.row.run_id))
+        assert values["__error__"]["error"] == "TimeoutError"
+        assert (await client.runs.get(thread_id, view.row.run_id))["status"] == "timeout"
+        await goes_on(client, thread_id, gates, moment)
+
+
+async def goes_on(client: LangGraphClient, thread_id: str, gates: Gates, moment: str) -> None:
+    """Check what a stopped run has left, and that it can be gone on with."""
+    state = await client.threads.get_state(thread_id)
+    assert heard(state["values"])[3:] == DONE[moment]
+    assert state["next"] == [OPEN[moment]]
+    gates.open()
+    assert heard(await soon(client.runs.wait(thread_id, "agent"))) == answered("pre", "a")
+
+
+async def test_rollback_of_a_run_that_saves_only_at_its_exit_leaves_nothing_of_it(
+    client: LangGraphClient, thread_id: str, gates: Gates
+) -> None:
+    gates.close("a:1")
+    await client.runs.create(thread_id, "agent", input=said("a"), durability="exit")
+    await gates["a:1"].reached()
+    assert await second(client, thread_id, gates, "rollback") == answered("pre", "b")

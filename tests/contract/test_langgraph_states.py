@@ -201,6 +201,26 @@ async def test_a_thread_that_no_graph_ran_on_cannot_be_changed(client: LangGraph
     assert "__interrupt__" in await go_on(client, thread_id)
 
 
+async def test_a_state_that_is_a_list_is_shown_as_one(client: LangGraphClient) -> None:
+    thread_id = (await client.threads.create())["thread_id"]
+    given = [{"role": "human", "content": "a", "id": "h1"}]
+    run = await client.runs.create(thread_id, "listed", input=given)
+    assert [(said["type"], said["content"]) for said in run["kwargs"]["input"]] == [("human", "a")]
+    joined = await soon(client.runs.join(thread_id, run["run_id"]))
+    assert heard({"messages": joined}) == ["a", "a.1"]
+    for given, stands in (
+        ([{"role": "human", "content": "b"}], ["a", "a.1", "b"]),
+        ([{"role": "remove", "content": "", "id": "h1"}], ["a.1", "b"]),
+    ):
+        await client.threads.update_state(thread_id, given)
+        state = await client.threads.get_state(thread_id)
+        thread = await client.threads.get(thread_id)
+        assert state["values"] == thread["values"]
+        assert heard({"messages": state["values"]}) == stands
+    newest, *_, first = await client.threads.get_history(thread_id)
+    assert (newest["values"], first["values"]) == (state["values"], [])
+
+
 # ------------------------------------------------------------------ forks and time travel
 
 

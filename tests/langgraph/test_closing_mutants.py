@@ -66,10 +66,10 @@ def take_the_repair_for_the_run(patch: Patch) -> None:
 
 
 def go_on_after_the_repair(patch: Patch) -> None:
-    def is_own(self: Starting, checkpoint: Any) -> bool:
-        return self._context.run_id == checkpoint.run_id
+    def has_begun(self: Starting, saved: Any) -> bool:
+        return self._context.run_id == saved.latest("").run_id
 
-    patch.setattr(Starting, "_is_own", is_own)
+    patch.setattr(Starting, "_has_begun", has_begun)
 
 
 def leave_strays(patch: Patch) -> None:

@@ -7,9 +7,10 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, AnyMessage
 from langgraph.config import get_stream_writer
 from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.graph.message import add_messages
 from langgraph.types import interrupt
 from typing_extensions import TypedDict
 
@@ -154,6 +155,16 @@ def talker() -> StateGraph:
     return graph.add_edge("inner", "whole")
 
 
+def listed() -> StateGraph:
+    """Return an agent whose state is a list of messages, with no channels around it."""
+
+    async def speak(state: list[AnyMessage]) -> AIMessage:
+        return AIMessage(f"{state[-1].text}.1")
+
+    graph = StateGraph(Annotated[list[AnyMessage], add_messages])
+    return graph.add_node(speak).add_edge(START, "speak")
+
+
 def failing(gates: Gates) -> StateGraph:
     """Return an agent whose second step raises."""
 
@@ -177,6 +188,7 @@ def agents(gates: Gates) -> GraphRegistry:
         "nested": nested(),
         "talker": talker(),
         "failing": failing(gates),
+        "listed": listed(),
     }
     for name, graph in graphs.items():
         registry.add_graph(name, graph)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack, asynccontextmanager
+from itertools import count
 from typing import TYPE_CHECKING
 
 from .langgraph_model import difference
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 
     from .langgraph_operations import Plan, Subject
     from .langgraph_savers import Contender
+
+THREADS = count(1)
 
 
 @asynccontextmanager
@@ -37,7 +40,13 @@ async def disagreement(plan: Plan, mine: Subject, reference: Subject) -> str | N
         return difference(await mine.shown_whole(), await reference.shown_whole(), "in the end")
 
 
-def assert_agree(plan: Plan, mine: Contender, reference: Contender) -> None:
+def assert_agree(
+    plan: Plan, mine: Contender, reference: Contender, *, is_sync: bool = False
+) -> None:
     """Fail where the two differ; on an event loop of its own."""
-    told = asyncio.run(disagreement(plan, mine(plan.graph), reference(plan.graph)))
+    subjects = mine(plan.graph), reference(plan.graph)
+    thread_id = f"thread/{next(THREADS)} ☃"  # Stores may have threads of other plans.
+    for subject in subjects:
+        subject.thread_id, subject.is_sync = thread_id, is_sync
+    told = asyncio.run(disagreement(plan, *subjects))
     assert told is None, told

@@ -12,7 +12,14 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
-from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, RemoveMessage, ToolMessage
+from langchain_core.messages import (
+    AIMessage,
+    AnyMessage,
+    BaseMessage,
+    HumanMessage,
+    RemoveMessage,
+    ToolMessage,
+)
 from langgraph.channels.delta import DeltaChannel
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.message import REMOVE_ALL_MESSAGES, add_messages
@@ -22,7 +29,7 @@ from typing_extensions import TypedDict
 from .langgraph_values import LONG, value
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
 
     from langgraph.checkpoint.base import BaseCheckpointSaver
     from langgraph.graph.state import CompiledStateGraph
@@ -128,27 +135,56 @@ class GraphRecipe:
 class Built:
     """A recipe's nodes with the memory of how often each was called; compiled with a saver, again and again."""
 
-    def __init__(self, recipe: GraphRecipe) -> None:
+    def __init__(self, recipe: GraphRecipe, *, is_sync: bool = False) -> None:
         self.recipe = recipe
         self.calls: Counter[str] = Counter()
+        self.is_sync = is_sync
+        """Whether the nodes are plain functions; then there are no subgraphs."""
+
+    def fitting(self, function: Any) -> Any:
+        """Return the node or edge as what it is to be."""
+        if not self.is_sync:
+            return function
+
+        def plain(state: dict[str, Any]) -> Any:
+            return identified(_stepped(function(state)))
+
+        return plain
 
     def compile(self, saver: Saver) -> Graph:
         """Compile with the saver; the calls counted so far still count."""
         names = self.recipe.names
-        return _builder(self.recipe, self.calls, "").compile(
+        return _builder(self.recipe, self, "").compile(
             checkpointer=saver,
             interrupt_before=[names[at % len(names)] for at in self.recipe.interrupt_before],
             interrupt_after=[names[at % len(names)] for at in self.recipe.interrupt_after],
         )
 
 
-def _builder(recipe: GraphRecipe, calls: Counter[str], prefix: str) -> StateGraph[Any]:
+def identified(update: Any) -> Any:
+    """Give message objects ids: in threads it is a race whether they are stored before or after LangGraph does that."""
+    for message in update.get("messages") or [] if isinstance(update, dict) else []:
+        if isinstance(message, BaseMessage) and message.id is None:
+            message.id = f"given-{message.content}"
+    return update
+
+
+def _stepped(work: Coroutine[Any, Any, Any]) -> Any:
+    """Return what comes of work that waits for nothing, but may yield."""
+    try:
+        while True:
+            work.send(None)
+    except StopIteration as done:
+        return done.value
+
+
+def _builder(recipe: GraphRecipe, built: Built, prefix: str) -> StateGraph[Any]:
     builder: StateGraph[Any] = StateGraph(State, output_schema=Shared if prefix else State)
     for at, layer in enumerate(recipe.layers):
         for name, node in zip(recipe.layer(at), layer, strict=True):
             builder.add_node(
                 name,
-                _node(name, node, recipe.layer(at + 1), calls, prefix),
+                built.fitting(_node(name, node, recipe.layer(at + 1), built, prefix)),
                 retry_policy=RetryPolicy(
                     initial_interval=0.0, max_attempts=node.tries, jitter=False, retry_on=ValueError
                 ),
@@ -157,7 +193,7 @@ def _builder(recipe: GraphRecipe, calls: Counter[str], prefix: str) -> StateGrap
     for at, layer in enumerate(recipe.layers[:-1]):
         following = recipe.layer(at + 1)
         for name, node in zip(recipe.layer(at), layer, strict=True):
-            _lead(builder, name, node, following)
+            _lead(builder, built, name, node, following)
         if at < len(recipe.joins) and recipe.joins[at]:
             builder.add_edge(recipe.layer(at), following[0])
     for name in recipe.layer(0):
@@ -168,7 +204,7 @@ def _builder(recipe: GraphRecipe, calls: Counter[str], prefix: str) -> StateGrap
         async def again(state: State) -> list[str]:
             return recipe.layer(0) if len(state.get("ranks") or []) < recipe.loops_until else [END]
 
-        builder.add_conditional_edges(last, again, [*recipe.layer(0), END])
+        builder.add_conditional_edges(last, built.fitting(again), [*recipe.layer(0), END])
     return builder
 
 
@@ -176,7 +212,9 @@ def _chosen(names: list[str], mask: int) -> list[str]:
     return [name for at, name in enumerate(names) if mask >> at & 1]
 
 
-def _lead(builder: StateGraph[Any], name: str, node: NodeRecipe, following: list[str]) -> None:
+def _lead(
+    builder: StateGraph[Any], built: Built, name: str, node: NodeRecipe, following: list[str]
+) -> None:
     chosen = _chosen(following, node.targets) or following[:1]
     if node.link in ("end", "goto"):
         return  # A goto is in what the node returns.
@@ -194,13 +232,12 @@ def _lead(builder: StateGraph[Any], name: str, node: NodeRecipe, following: list
         # Task after task of the same node: their order is the order of these.
         return [Send(chosen[0], {**payload, "index": at}) for at in range(1 + node.targets % 3)]
 
-    builder.add_conditional_edges(name, send if node.link == "send" else route, chosen)
+    leads = built.fitting(send if node.link == "send" else route)
+    builder.add_conditional_edges(name, leads, chosen)
 
 
-def _node(
-    name: str, node: NodeRecipe, following: list[str], calls: Counter[str], prefix: str
-) -> Any:
-    inner = node.inner and _builder(node.inner, calls, f"{prefix}{name}/")
+def _node(name: str, node: NodeRecipe, following: list[str], built: Built, prefix: str) -> Any:
+    inner = node.inner and _builder(node.inner, built, f"{prefix}{name}/")
     if inner is not None and node.kind in ("stateless", "stateful"):
         return inner.compile(checkpointer=True if node.kind == "stateful" else None)
     called = inner and inner.compile()
@@ -209,8 +246,8 @@ def _node(
     async def run(state: dict[str, Any]) -> Any:
         for _ in range(node.yields):
             await asyncio.sleep(0)
-        calls[full_name] += 1
-        call = calls[full_name]
+        built.calls[full_name] += 1
+        call = built.calls[full_name]
         index = state.get("index")
         answers = []
         if not index:  # Of tasks that a Send made, the first one alone asks.

@@ -1,4 +1,4 @@
-"""Faulty savers, each with one bug that a saver of this kind is prone to. The comparison with LangGraph's own must catch every one."""
+"""Faulty savers, each with one bug that savers are prone to. The comparison with LangGraph's own must catch every one."""
 
 from __future__ import annotations
 
@@ -26,23 +26,26 @@ if TYPE_CHECKING:
 
     Plant: TypeAlias = Callable[[MonkeyPatch], type[ThreadfoldSaver]]
 
-PLANTS: list[Plant] = []
+PLANTS: dict[str, Plant] = {}
+"""Faults by name; each is planted by calling it, and gives the class to use."""
+
+MUTATING = {
+    "TakesTheSameContainerForUnchanged",
+    "TakesTheSameMessageForUnchanged",
+    "EncodesWritesLate",
+}
+"""Faults that show only in graphs that change their state in place."""
 
 
 def planted(plant: Plant) -> Plant:
     """Note a fault that has to change something else than the saver's methods."""
-    PLANTS.append(plant)
+    PLANTS[plant.__name__] = plant
     return plant
 
 
 def faulty(kind: type[ThreadfoldSaver]) -> type[ThreadfoldSaver]:
     """Note a saver with a fault in its methods."""
-
-    def plant(_: MonkeyPatch) -> type[ThreadfoldSaver]:
-        return kind
-
-    plant.__name__ = kind.__name__
-    PLANTS.append(plant)
+    PLANTS[kind.__name__] = lambda _: kind
     return kind
 
 
@@ -182,7 +185,7 @@ class KeepsTheFirstOfSpecialWrites(ThreadfoldSaver):
 
 
 @faulty
-class EncodesWritesWhenItFindsTheTime(ThreadfoldSaver):
+class EncodesWritesLate(ThreadfoldSaver):
     async def aput_writes(
         self,
         config: RunnableConfig,

@@ -6,6 +6,7 @@ subject whatever the ids are.
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -14,7 +15,7 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langgraph.graph import END
 from langgraph.types import Command, StateUpdate
 
-from .langgraph_graphs import Built, GraphRecipe
+from .langgraph_graphs import Built, GraphRecipe, identified
 from .langgraph_model import Shown
 from .langgraph_values import LONG, value
 
@@ -177,6 +178,8 @@ class Subject:
     is_lasting: bool = True
     """Whether it finds all again that it held when it was closed."""
     thread_id: str = "thread"
+    is_sync: bool = False
+    """Whether the graph is called by its sync methods, from threads."""
     built: Built = field(init=False)
     saver: Saver = field(init=False)
     graph: Graph = field(init=False)
@@ -184,7 +187,7 @@ class Subject:
 
     async def open(self) -> Subject:
         """Open the saver and compile the graph."""
-        self.built = Built(self.recipe)
+        self.built = Built(self.recipe, is_sync=self.is_sync)
         self.saver = await self.opened()
         self.graph = self.built.compile(self.saver)
         return self
@@ -224,7 +227,12 @@ class Subject:
 
     async def history(self, **options: Any) -> list[StateSnapshot]:
         """List the thread's snapshots, newest first."""
+        if self.is_sync:
+            return await asyncio.to_thread(self._history_now, options)
         return [state async for state in self.graph.aget_state_history(self.config, **options)]
+
+    def _history_now(self, options: dict[str, Any]) -> list[StateSnapshot]:
+        return list(self.graph.get_state_history(self.config, **options))
 
     async def at(self, at: int | None) -> RunnableConfig:
         """Return what names a checkpoint by its number, newest first."""
@@ -250,6 +258,10 @@ class Subject:
             nodes["interrupt_before"] = [self.node(call.interrupt_before - 1)]
         if call.interrupt_after:
             nodes["interrupt_after"] = [self.node(call.interrupt_after - 1)]
+        if self.is_sync:
+            return await asyncio.to_thread(
+                self.graph.invoke, given, config, durability=call.durability, **nodes
+            )
         return await self.graph.ainvoke(given, config, durability=call.durability, **nodes)
 
     def node(self, number: int) -> str:
@@ -259,7 +271,8 @@ class Subject:
 
     def content(self, change: Change | None) -> dict[str, Any] | None:
         """Make a change's content for this operation."""
-        return change and change.content(self.mark)
+        content = change and change.content(self.mark)
+        return identified(content) if self.is_sync else content
 
     # ------------------------------------------------------------------ what must be equal
 
@@ -314,7 +327,10 @@ async def _goto(subject: Subject, operation: Goto) -> Any:
 async def _update(subject: Subject, operation: Update) -> Any:
     as_node = subject.node(operation.node - 1) if operation.node else None
     config = await subject.at(operation.at)
-    return await subject.graph.aupdate_state(config, subject.content(operation.change), as_node)
+    values = subject.content(operation.change)
+    if subject.is_sync:
+        return await asyncio.to_thread(subject.graph.update_state, config, values, as_node)
+    return await subject.graph.aupdate_state(config, values, as_node)
 
 
 async def _update_bulk(subject: Subject, operation: UpdateBulk) -> Any:

@@ -14,7 +14,7 @@ from typing import get_args
 
 from hypothesis import strategies as st
 
-from .langgraph_graphs import Deed, GraphRecipe, NodeRecipe
+from .langgraph_graphs import Deed, GraphRecipe, NodeRecipe, simple
 from .langgraph_operations import (
     Call,
     Change,
@@ -120,8 +120,8 @@ def spiced(draw: st.DrawFn, graph: GraphRecipe, spice: str) -> GraphRecipe:
     elif any(node.inner for node in others):
         return graph
     elif spice == "mutate":
-        deed = draw(st.sampled_from(MUTATING))
-        first = replace(first, deeds=((deed, draw(numbers)), *first.deeds))
+        made = tuple((deed, draw(numbers)) for deed in draw(st.permutations(MUTATING)))
+        first = replace(first, deeds=(*made, *first.deeds))
     else:
         tries = draw(st.sampled_from([1, 2]))
         first = replace(first, fails_every=draw(st.integers(1, 3)), tries=tries, asks=0)
@@ -198,19 +198,52 @@ def operations(durabilities: list[str], *, may_mix: bool) -> st.SearchStrategy[O
 
 @st.composite
 def plans(
-    draw: st.DrawFn, *, size: int = 8, is_serial: bool = False, is_for_sqlite: bool = False
+    draw: st.DrawFn,
+    *,
+    size: int = 8,
+    spice: str | None = None,
+    is_serial: bool = False,
+    is_for_sqlite: bool = False,
 ) -> Plan:
     """Make a plan that begins with an input; a serial one has single nodes one after the other.
 
-    LangGraph's saver on SQLite has traits of its own: a second answer to a task is lost when it comes with the task's output, and
-    a channel that a run changed in place is stored although its version is the same.
+    `spice`: "fail", "mutate", "" for neither, None for any. LangGraph's saver on SQLite has traits of its own: a second answer to
+    a task is lost when it comes with the task's output, and what a run changed in place is stored under the version that it had.
     """
     depth, width_max = (0, 1) if is_serial else (1, 3)
     graph = draw(graphs(1 if is_for_sqlite else 2, depth=depth, width_max=width_max))
-    spice = draw(st.sampled_from(["", "", "fail", "mutate"]))
+    if spice is None:  # In threads, what changes in place is a race.
+        spice = draw(st.sampled_from(["", "", "fail", "" if is_serial else "mutate"]))
     graph = draw(spiced(graph, spice)) if spice else graph
-    waits = ["sync"] if is_for_sqlite else ["sync", "exit"]
+    waits = ["sync"] if is_for_sqlite else ["sync", "sync", "exit"]
     durabilities = waits if is_mutating(graph) else ["async", "sync", "exit"]
-    first = draw(st.builds(Invoke, changes, calls(durabilities=durabilities)))
-    others = draw(st.lists(operations(durabilities, may_mix=not spice), min_size=2, max_size=size))
-    return Plan(graph, (first, *others))
+    first: Invoke = draw(st.builds(Invoke, changes, calls(durabilities=durabilities)))
+    if spice == "mutate":
+        first = replace(first, change=Change((0, 1, 5), draw(numbers)))
+    made = operations(durabilities, may_mix=not spice)
+    return Plan(graph, (first, *draw(st.lists(made, min_size=2, max_size=size))))
+
+
+ASKING = simple(NodeRecipe((("say", 0),), asks=2), NodeRecipe((("add", 1),), link="end"))
+REMEMBERING = simple(
+    NodeRecipe((), link="end", kind="stateful", inner=simple(NodeRecipe((), "end", asks=1)))
+)
+INPUT = Change((0, 2), 1)
+
+NOTABLE = [
+    # Two questions of one task: the second takes the place of the first.
+    Plan(
+        ASKING,
+        (Invoke(INPUT), Resume(9), Resume(10), Invoke(INPUT), Resume(9), Restart(), Resume(10)),
+    ),
+    # A subgraph's checkpoint is stored before its parent's, although it is the younger of the two.
+    Plan(
+        REMEMBERING,
+        (
+            Invoke(INPUT, Call("exit")),
+            Invoke(None, Call("exit")),
+            Invoke(None, Call("sync", at=10)),
+        ),
+    ),
+]
+"""Plans that showed a fault once."""
