@@ -13,9 +13,9 @@ from ..domain.events import RunError
 from ..domain.graph_ports import GraphFailed, RunContext
 from ..domain.ports import Lease
 from .checkpoint_logs import AttemptLog
-from .draining import wait_for
 from .hub import Emitted
 from .recording import Recorder, described
+from .waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable

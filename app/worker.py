@@ -16,10 +16,11 @@ from ..domain.commands import StartRun
 from ..domain.errors import RefusedError, StoreError
 from ..domain.events import RunStarted
 from .attempts import Attempt
-from .draining import hand_over, wait_for
+from .draining import hand_over
 from .hub import Committed
 from .places import Place
 from .recovery import Recovery
+from .waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -157,7 +157,7 @@ def _row(what: str, seconds: float, beside: float | None, goal: float | None) ->
     return Row(
         what,
         measured=" / ".join(show_seconds(each) for each in (seconds, beside) if each is not None),
-        ratio="" if beside is None else f"{beside / seconds:.2f}",
+        ratio=f"{beside / seconds:.2f}" if beside and min(beside, seconds) > 0 else "",
         goal=f"≤ {show_seconds(goal)}" if goal else "",
         is_met=seconds <= goal if goal else None,
     )
