@@ -272,13 +272,9 @@ def hidden(saved: Saved, event: CheckpointsHidden, version: int) -> Saved:
 def _remaining_writes(
     saved: Saved, event: CheckpointsHidden, gone: set[CheckpointKey]
 ) -> dict[CheckpointKey, Mapping[Slot, Write]]:
-    """Leave out the writes of hidden runs, but for those that a checkpoint in sight was made of."""
+    """Leave out the writes of hidden runs, but for those that a checkpoint in sight was made of, be it by way of hidden ones."""
     runs = set(event.run_ids)
-    parents = {
-        (each.ns, each.parent_id)
-        for each in saved.recent
-        if not each.is_hidden and (each.ns, each.checkpoint_id) not in gone
-    }
+    parents = _ancestors(saved, gone)
     remaining: dict[CheckpointKey, Mapping[Slot, Write]] = {}
     for key, slots in saved.writes.items():
         if event.keep == "others" and key not in parents:
@@ -286,6 +282,20 @@ def _remaining_writes(
         if slots:
             remaining[key] = slots
     return remaining
+
+
+def _ancestors(saved: Saved, gone: set[CheckpointKey]) -> set[CheckpointKey]:
+    """Return the checkpoints that those which stay in sight descend from."""
+    parents = {(each.ns, each.checkpoint_id): each.parent_id for each in saved.recent}
+    found: set[CheckpointKey] = set()
+    for each in saved.recent:
+        if each.is_hidden or (each.ns, each.checkpoint_id) in gone:
+            continue
+        above = each.parent_id
+        while above is not None and (each.ns, above) not in found:
+            found.add((each.ns, above))
+            above = parents.get((each.ns, above))
+    return found
 
 
 def _windowed(saved: Saved) -> Saved:

@@ -7,7 +7,8 @@ handed to subgraphs refer to what the thread has already, so that no event grows
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, TypeAlias, cast
+from operator import is_
+from typing import TYPE_CHECKING, TypeAlias
 
 from .changes import Splice
 from .channels import ranges_of, read_channel
@@ -30,7 +31,7 @@ Key: TypeAlias = tuple[str, str]
 """What an item is known by: a kind, and a text of that kind."""
 
 MARKERS = frozenset({"$items", "$item"})
-"""Keys that stand for references; a value of the user's that has them as keys is stored as it is."""
+"""Keys that stand for references; an object of the user's that has one of them is an item, which nobody looks into."""
 
 CONTENT_KEY_CHARACTERS_MAX = 10_000
 """What has no id is looked up by its content only up to this length."""
@@ -80,8 +81,10 @@ class SharingEncoder:
 
     def value(self, value: Json) -> Encoded:
         """Encode a value as a whole."""
-        if isinstance(value, list) and all(map(_is_leaf, value)):
-            return SetList(op="list", items=ranges_of([self._item(each) for each in value]))
+        if isinstance(value, list):
+            ranges = self._ranges(value)
+            if ranges is not None:
+                return SetList(op="list", items=ranges)
         if isinstance(value, str):
             if len(value) > STRING_ITEM_CHARACTERS_MIN:
                 return SetItem(op="item", item=self._item(value))
@@ -90,8 +93,6 @@ class SharingEncoder:
             return SetValue(op="set", value=value)
         if is_message(value):
             return SetItem(op="item", item=self._item(value))
-        if _has_markers(value):
-            return SetValue(op="set", value=value)
         nested = self._nested(value)
         if nested is value:
             return SetValue(op="set", value=value)
@@ -125,7 +126,7 @@ class SharingEncoder:
             stop = change.at + change.delete
             return self.value([*kept[: change.at], *change.values, *kept[stop:]])
         new = change.value
-        if isinstance(old, SharedList) and isinstance(new, list) and all(map(_is_leaf, new)):
+        if isinstance(old, SharedList) and isinstance(new, list) and self._are_leaves(new):
             return self._list(old, new)
         before = read_channel(old, self._items)
         if same(before, new):
@@ -138,7 +139,7 @@ class SharingEncoder:
     def _list(self, old: SharedList[int], new: list[Json]) -> Delta | None:
         before = self._items.pick(old)
         shorter = min(len(before), len(new))
-        start = 0
+        start = _same_objects(before, new)
         while start < shorter and same(before[start], new[start]):
             start += 1
         tail = 0
@@ -155,6 +156,71 @@ class SharingEncoder:
 
     # ------------------------------------------------------------------ items
 
+    def _ranges(self, values: list[Json]) -> tuple[Range, ...] | None:
+        """Return a list's elements as items; None if one of them holds items itself."""
+        runs = self._runs(values)
+        if not all(number is not None or _is_leaf(values[at]) for at, _, number in runs):
+            return None
+        ranges: list[Range] = []
+        for at, stop, known in runs:
+            number = self._item(values[at]) if known is None else known
+            end = number + stop - at
+            if known is not None:
+                self._next = end
+            if ranges and ranges[-1][1] == number:
+                ranges[-1] = (ranges[-1][0], end)
+            else:
+                ranges.append((number, end))
+        return tuple(ranges)
+
+    def _are_leaves(self, values: list[Json]) -> bool:
+        """Say whether each element is an item as a whole; what is an item already is one."""
+        return all(
+            number is not None or _is_leaf(values[at]) for at, _, number in self._runs(values)
+        )
+
+    def _runs(self, values: list[Json]) -> list[tuple[int, int, int | None]]:
+        """Split a list: stretches that the thread holds in this order, by their first item's number, and single others."""
+        runs: list[tuple[int, int, int | None]] = []
+        at = 0
+        while at < len(values):
+            number = self._held(values[at])
+            stop = at + 1 if number is None else self._run_end(values, at, number)
+            runs.append((at, stop, number))
+            at = stop
+        return runs
+
+    def _held(self, value: Json) -> int | None:
+        """Return the number of the item that is this very object."""
+        if not isinstance(value, dict | str):
+            return None
+        number = self._next
+        if not (0 < number < self.first_item and self._items[number] is value):
+            key = _key(value)
+            known = () if key is None else self._index.find(key, self._items)
+            number = next((each for each in known if self._is_at(each, value)), None)
+            if number is None:
+                return None
+        return number if self._may_refer_to(number) else None
+
+    def _is_at(self, number: int, value: Json) -> bool:
+        return number < self.first_item and self._items[number] is value
+
+    def _run_end(self, values: list[Json], at: int, number: int) -> int:
+        """Return up to where the elements from `at` on are the items from `number` on."""
+        limit = next(stop for start, stop in self._owned if start <= number < stop)
+        limit = at + min(limit, self.first_item) - number
+        stop, width = at + 1, 16
+        while stop < min(limit, len(values)):
+            end = min(stop + width, limit, len(values))
+            held = self._items.slice(stop - at + number, end - at + number)
+            count = _same_objects(held, values[stop:end])
+            stop += count
+            if count < len(held):
+                break
+            width *= 2
+        return stop
+
     def _nested(self, value: Json) -> Json:
         """Return the value with references in place of what are items; itself, if there are none."""
         if isinstance(value, str):
@@ -162,16 +228,16 @@ class SharingEncoder:
                 return {"$item": self._item(value)}
             return value
         if isinstance(value, list):
-            is_list_of_objects = bool(value) and all(isinstance(each, dict) for each in value)
-            if is_list_of_objects and all(map(_is_leaf, value)):
-                ranges = ranges_of([self._item(each) for each in value])
+            is_list_of_objects = bool(value) and set(map(type, value)) == {dict}
+            ranges = self._ranges(value) if is_list_of_objects else None
+            if ranges is not None:
                 return {"$items": [list(each) for each in ranges]}
             nested = [self._nested(each) for each in value]
             is_same = all(one is other for one, other in zip(nested, value, strict=True))
             return value if is_same else nested
         if not isinstance(value, dict):
             return value
-        if is_message(value):
+        if is_message(value) or not MARKERS.isdisjoint(value):
             return {"$item": self._item(value)}
         fields = {name: self._nested(each) for name, each in value.items()}
         return value if all(fields[name] is value[name] for name in value) else fields
@@ -247,11 +313,7 @@ def _is_list_of_objects(value: list[Json]) -> bool:
     return len(value) > 1 and all(isinstance(each, dict) and "content" in each for each in value)
 
 
-def _has_markers(value: Json) -> bool:
-    if isinstance(value, list):
-        return any(map(_has_markers, value))
-    if not isinstance(value, dict) or is_message(value):
-        return False
-    return not MARKERS.isdisjoint(value) or any(
-        map(_has_markers, cast("Iterable[Json]", value.values()))
-    )
+def _same_objects(one: Sequence[object], other: Sequence[object]) -> int:
+    """Return how many of the same objects stand at the start of both."""
+    alike = [*map(is_, one, other)]
+    return alike.index(False) if False in alike else len(alike)

@@ -130,4 +130,6 @@ def same(one: Json, other: Json) -> bool:
         return all(same(value, other[key]) for key, value in one.items())
     if isinstance(one, list) and isinstance(other, list):
         return all(map(same, one, other))
+    if type(one) is float and one == 0.0:  # JSON tells -0.0 from 0.0.
+        return type(other) is float and math.copysign(1, one) == math.copysign(1, other)
     return type(one) is type(other)

@@ -49,7 +49,10 @@ class LiveList:
         objects = self._objects
         if objects is None:
             objects = self._objects = [*map(codec.decode, self.values)]
-            self._watch = Watch([*map(shape_of, objects)])
+            shapes = [*map(shape_of, objects)]
+            for element, shape, value in zip(objects, shapes, self.values, strict=True):
+                codec.remember(element, shape, value)
+            self._watch = Watch(shapes)
         else:
             for at in self._watch.suspects(objects):
                 objects[at] = codec.decode(self.values[at])
@@ -80,7 +83,10 @@ class LiveList:
         shapes: list[Shape] = []
         for at in range(start, stop + shift):
             kept = known.get(id(new[at]))
-            if kept is None:
+            if kept is None and (recalled := codec.recalled(new[at])) is not None:
+                shapes.append(recalled[1])
+                values.append(recalled[2])
+            elif kept is None:
                 # Its shape is taken first: what changes the object in between shows at the next comparison.
                 shapes.append(shape_of(new[at]))
                 values.append(codec.encode(new[at], f"{where}[{at}]"))

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.messages import BaseMessage
 
-from .shapes import OPAQUE, Shape, Watch, shape_of
+from .shapes import OPAQUE, Shape, is_alike, shape_of
 from .values import ValueCodec
 
 if TYPE_CHECKING:
     from ...domain.values import Json
     from .types import TypeRegistry
 
-RECALLED_MAX = 2_048
+RECALLED_MAX = 8_192
 """Messages in one of two generations: the younger one becomes the older one when it is full."""
 
 CHARACTERS_MAX = 16_384
@@ -54,8 +54,10 @@ class RecallingCodec(ValueCodec):
             elements = cast("list[object]", value)
             if any(isinstance(each, BaseMessage) for each in elements):
                 return [
-                    self._encoded(each, f"{where}[{at}]", depth + 1)
-                    for at, each in enumerate(elements)
+                    self._encoded(each, f"{where}[{at}]", depth + 1) if known is None else known[2]
+                    for at, (each, known) in enumerate(
+                        zip(elements, map(self.recalled, elements), strict=True)
+                    )
                 ]
             return super().encode(elements, where)
         if depth < DEPTH_MAX and type(value) is dict:
@@ -69,14 +71,42 @@ class RecallingCodec(ValueCodec):
         return super().encode(value, where)
 
     def _message(self, message: BaseMessage, where: str) -> Json:
-        known = self._young.get(id(message)) or self._old.get(id(message))
-        if known is not None and known[0] is message and not Watch([known[1]]).suspects([message]):
+        known = self.recalled(message)
+        if known is not None:
             return known[2]
         shape = shape_of(message)
         stored = super().encode(message, where)
-        content = message.content
-        if shape is not OPAQUE and isinstance(content, str) and len(content) <= CHARACTERS_MAX:
-            if len(self._young) >= RECALLED_MAX:
-                self._old, self._young = self._young, {}
-            self._young[id(message)] = (message, shape, stored)
+        self.remember(message, shape, stored)
         return stored
+
+    def remember(self, value: object, shape: Shape, stored: Json) -> None:
+        """Take it that this is a message's form for as long as it has this shape."""
+        if shape is OPAQUE or not isinstance(value, BaseMessage):
+            return
+        content = value.content
+        if not isinstance(content, str) or len(content) > CHARACTERS_MAX:
+            return
+        if len(self._young) >= RECALLED_MAX:
+            self._old, self._young = self._young, {}
+        self._young[id(value)] = (value, shape, stored)
+
+    def decode_input(self, value: Json) -> object:
+        """Return what `decode` does, and remember its messages: they are encoded soon, and are items already."""
+        return self._remembered(value, 0)
+
+    def _remembered(self, value: Json, depth: int) -> object:
+        if depth < DEPTH_MAX and type(value) is list:
+            return [self._remembered(each, depth + 1) for each in value]
+        if depth < DEPTH_MAX and type(value) is dict and "$" not in value:
+            return {name: self._remembered(each, depth + 1) for name, each in value.items()}
+        result = self.decode(value)
+        if isinstance(result, BaseMessage):
+            self.remember(result, shape_of(result), value)
+        return result
+
+    def recalled(self, value: object) -> tuple[object, Shape, Json] | None:
+        """Return what is known of a message that still looks as it did: itself, its shape and its form."""
+        known = self._young.get(id(value)) or self._old.get(id(value))
+        if known is None or known[0] is not value:
+            return None
+        return known if is_alike(known[1], value) else None

@@ -197,7 +197,7 @@ class LangGraphRunner:
         command = command_of(context.kwargs)
         if command is not None or not context.has_input:
             return command
-        given = codec.decode(context.input)
+        given = codec.decode_input(context.input)
         return with_messages(cast("Json", given), self._channels or (), context.ids.message_id)
 
     async def _stream(

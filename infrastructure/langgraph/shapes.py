@@ -198,6 +198,14 @@ class Watch:
                     yield at
 
 
+def is_alike(shape: Shape, element: Any) -> bool:  # noqa: ANN401 - of any class
+    """Say whether one element still looks like its shape."""
+    state, extra, numbers = shape
+    if numbers is not None:
+        return not Watch([shape]).suspects([element])
+    return not extra and shape is not OPAQUE and _equal(state, getattr(element, "__dict__", None))
+
+
 def _equal(one: object, other: object) -> bool:
     try:
         return one == other

@@ -123,5 +123,8 @@ class _Showing:
         del where
         return shown(value)
 
+    def recalled(self, value: object) -> None:
+        """Return nothing: what was shown is not kept."""
+
 
 _SHOWING = cast("ValueCodec", _Showing())

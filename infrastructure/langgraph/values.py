@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from ...domain.values import Json, JsonObject
     from .leaves import WriteValue
+    from .shapes import Shape
     from .types import TypeRegistry
 
 _WRITE: dict[type, WriteValue] = {
@@ -59,6 +60,17 @@ class ValueCodec:
     def __init__(self, types: TypeRegistry) -> None:
         self.types = types
         self._coder = _Coder(types)
+
+    def recalled(self, value: object) -> tuple[object, Shape, Json] | None:
+        """Return what is known of an object that looks as it did when it was encoded: itself, its shape, its form."""
+        del value
+
+    def remember(self, value: object, shape: Shape, stored: Json) -> None:
+        """Take a note for `recalled`."""
+
+    def decode_input(self, value: Json) -> object:
+        """Return what `decode` does."""
+        return self.decode(value)
 
     def encode(self, value: object, where: str) -> Json:
         """Return the value in typed JSON, in containers of its own.

@@ -90,12 +90,16 @@ def graphs(
     layers: list[tuple[NodeRecipe, ...]] = []
     for at in range(count):
         width = draw(st.sampled_from(range(1, width_max + 1)))
-        made = nodes(is_alone=width == 1, is_last=at == count - 1, depth=depth, asks_max=asks_max)
+        # Several tasks of one step may be of the same node, and would share the memory of one subgraph.
+        is_sent_to = bool(at) and any(node.link == "send" for node in layers[-1])
+        made = nodes(
+            is_alone=width == 1 and not is_sent_to,
+            is_last=at == count - 1,
+            depth=depth,
+            asks_max=asks_max,
+        )
         layer = tuple(draw(made) for _ in range(width))
-        if at and any(node.link == "send" for node in layers[-1]):
-            # Several tasks of one step may be of the same node, and would share the memory of one subgraph.
-            layer = tuple(_without_memory(node) for node in layer)
-        layers.append(layer)
+        layers.append(tuple(map(_without_memory, layer)) if is_sent_to else layer)
     breakpoints = st.lists(st.integers(0, 5), max_size=1).map(tuple)
     return GraphRecipe(
         layers=tuple(layers),
