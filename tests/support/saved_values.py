@@ -9,8 +9,8 @@ if TYPE_CHECKING:
 
     from threadfold.domain.values import Json, JsonObject
 
-LONG = "A long text, such as a document that many read. " * 6
-LONGER = "Ünd ein zweiter langer Text, der nicht derselbe ist. " * 5
+LONG = "A long text, such as a document that many read. " * 12
+LONGER = "Ünd ein zweiter langer Text, der nicht derselbe ist. " * 10
 
 SPECIAL = {"__error__": -1, "__scheduled__": -2, "__interrupt__": -3, "__resume__": -4}
 """Kinds of writes that have a slot of their own, where the last one stands."""
@@ -104,11 +104,11 @@ def _messages(old: Json, pick: int, world: Speaker) -> Json:  # noqa: C901 - one
     kept = _listed(old)
     middle = len(kept) // 2
     match pick % 12:
-        case 0 | 1:
+        case 0:
             return [*kept, world.new_message()]
         case 2:
             return [*kept, world.new_message(), world.new_message("ai")]
-        case 3:
+        case 1 | 3:
             return [*kept, _last(world)]
         case 4:
             return kept[1:]
@@ -131,7 +131,7 @@ def _messages(old: Json, pick: int, world: Speaker) -> Json:  # noqa: C901 - one
 def _state(messages: Json, pick: int) -> Json:
     said = _listed(messages)
     choices: list[Json] = [
-        {"messages": said, "n": pick},
+        {"messages": said, "n": pick, "mark": ALONE},
         {"inner": {"messages": said, "doc": LONG}, "docs": [LONG, "short", LONGER]},
         {"pairs": [["a", *said[:1]], []], "more": [{"content": "x"}, {"content": "y"}]},
         [{"messages": said}, {"messages": said[:1]}],
@@ -150,10 +150,11 @@ def _sends(messages: Json, pick: int) -> Json:
 
 
 CHANNELS: Sequence[str] = (
-    *["messages"] * 4,
-    *["state", "state", "text", "plain", "flag", "marked", "log", "log"],
+    *["messages"] * 5,
+    *["state", "state", "text", "plain", "plain", "flag", "flag", "flag", "marked", "log", "log"],
     *["__start__", "__pregel_tasks", "branch:to:agent", "join:a+b:c"],
 )
+START = CHANNELS.index("__start__")
 
 _VALUES: dict[str, Callable[[Json, Json, int, Speaker], Json]] = {
     "messages": lambda old, _, pick, world: _messages(old, pick, world),
