@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .channels import decode
-from .events import RunEnded, RunInterrupted, RunRolledBack, RunSucceeded, ToolCallRecorded
+from .events import (
+    RunEnded,
+    RunInterrupted,
+    RunRolledBack,
+    RunSucceeded,
+    ThreadCopied,
+    ThreadDeleted,
+    ToolCallRecorded,
+)
 from .state import ToolCall
 
 if TYPE_CHECKING:
@@ -49,6 +57,20 @@ def calls_in(log: Iterable[RecordedEvent]) -> dict[str, ToolCall]:
             calls[event.call_id] = _call(event)
         elif isinstance(event, RunInterrupted):
             calls |= calls_after(event, calls)
+        elif isinstance(event, ThreadCopied):
+            calls |= copied_calls(event)
+        elif isinstance(event, ThreadDeleted):
+            calls.clear()
+    return calls
+
+
+def copied_calls(event: ThreadCopied) -> dict[str, ToolCall]:
+    """Return what a copy knows of the calls of its source."""
+    calls: dict[str, ToolCall] = {}
+    for call in event.calls:
+        fields: dict[str, Any] = dict(call)
+        fields["result"] = None if call.result is None else decode(call.result)
+        calls[call.call_id] = ToolCall(**fields)
     return calls
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .changes import Replace, Splice
 from .channels import decode, encoded_channel, numbers_in, read_channel, read_values
@@ -11,7 +11,13 @@ from .commands import HideCheckpoints, RecordCheckpoint, RecordWrites
 from .deltas import SpliceList
 from .encoding import Encoder
 from .errors import ThreadExistsError, ThreadNotFoundError
-from .events import CheckpointRecorded, CheckpointsHidden, ThreadCopied, WritesRecorded
+from .events import (
+    CheckpointRecorded,
+    CheckpointsHidden,
+    CopiedCall,
+    ThreadCopied,
+    WritesRecorded,
+)
 from .saved_encoding import SharingEncoder
 from .values import same
 
@@ -24,6 +30,7 @@ if TYPE_CHECKING:
     from .events import Events, PendingWrite, RecordedEvent
     from .graph_ports import Intent
     from .saved import SavedCheckpoint, Write
+    from .state import ToolCall
     from .thread import Thread
     from .values import JsonObject
 
@@ -37,9 +44,11 @@ def copy_thread(command: CopyThread, thread: Thread) -> Events:
         raise ThreadExistsError(thread_id=command.thread_id)
     state = source.state if source.base is None else source.base
     values = read_values(state.channels, source.items)
+    calls: tuple[CopiedCall, ...] = ()
     if command.has_checkpoints:
         encoder = SharingEncoder(thread.items, thread.state.saved)
         channels = _channels(values, thread, encoder)
+        calls = tuple(_call(call, source, encoder) for call in state.calls.values())
     else:
         encoder = Encoder(thread.next_item, thread.items)
         channels = encoder.object(values)
@@ -57,8 +66,17 @@ def copy_thread(command: CopyThread, thread: Thread) -> Events:
             next=state.next,
             tasks=state.tasks,
             error=state.error,
+            calls=calls,
         ),
     )
+
+
+def _call(call: ToolCall, source: Thread, encoder: SharingEncoder) -> CopiedCall:
+    """Return what is known of a tool call: it may stand open in the copy too, and is closed by what is known of it."""
+    fields: dict[str, Any] = call._asdict()
+    if call.result is not None:
+        fields["result"] = encoder.value(read_channel(call.result, source.items))
+    return CopiedCall(**fields)
 
 
 def _channels(values: JsonObject, thread: Thread, encoder: SharingEncoder) -> dict[str, Encoded]:

@@ -31,6 +31,19 @@ class Task(Fact):
     interrupts: tuple[Object, ...] = ()
 
 
+class CopiedCall(Fact):
+    """What the source of a copy knew of a tool call; the fields are those of `state.ToolCall`."""
+
+    call_id: str
+    name: str
+    is_finished: bool = False
+    result: Encoded | None = None
+    is_failed: bool = False
+    is_cancelled: bool = False
+    task: str = ""
+    run_id: str = ""
+
+
 class RunError(Fact):
     """Why a run failed: the exception's class name and message."""
 
@@ -77,6 +90,7 @@ class ThreadCopied(ItemsEvent):
     next: tuple[str, ...] = ()
     tasks: tuple[Task, ...] = ()
     error: RunError | None = None
+    calls: tuple[CopiedCall, ...] = ()
     is_erased: bool = False
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, TypeAlias, assert_never
 
-from .calls import calls_after
+from .calls import calls_after, copied_calls
 from .channels import Items, apply
 from .events import (
     CheckpointRecorded,
@@ -390,5 +390,9 @@ def _error(event: RunEnded) -> RunError | None:
 def _copied(thread: Thread, event: ThreadCopied, recorded: RecordedEvent) -> Thread:
     at, state = recorded.recorded_at, copied_state(thread.state, event, recorded)
     return Thread(
-        is_present=True, created_at=at, state_updated_at=at, metadata=event.metadata, state=state
+        is_present=True,
+        created_at=at,
+        state_updated_at=at,
+        metadata=event.metadata,
+        state=state.changed(calls=copied_calls(event)),
     )

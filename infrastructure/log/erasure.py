@@ -68,9 +68,8 @@ def without_payload(event: ThreadEvent) -> ThreadEvent:
             return _without(event, metadata={})
         case ThreadCopied(error=error, tasks=tasks):
             reason = error and error.model_copy(update={"message": ""})
-            return _without(
-                event, metadata={}, channels={}, error=reason, tasks=_bare(tasks), is_erased=True
-            )
+            kept = {"error": reason, "tasks": _bare(tasks), "is_erased": True}
+            return _without(event, metadata={}, channels={}, calls=(), **kept)
         case StateUpdated():
             return _without(event, update=None, deltas={}, is_erased=True)
         case RunFailed(error=error, tasks=tasks):

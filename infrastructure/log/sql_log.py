@@ -131,12 +131,15 @@ class SQLLog:
 
     def head_version(self, thread_id: str) -> int:
         """Return the thread's newest version."""
-        return self.database.read(self._sql.head_version, (thread_id,))[0][0] or 0
+        return self.database.read(self._sql.head_version, (self._sql.key_of(thread_id),))[0][0] or 0
 
     def peek_version(self, thread_id: str) -> int | None:
         """Return the thread's newest version, unless that takes waiting."""
         try:
-            return self.database.peek(self._sql.head_version, (thread_id,))[0][0] or 0
+            return (
+                self.database.peek(self._sql.head_version, (self._sql.key_of(thread_id),))[0][0]
+                or 0
+            )
         except PersistenceError:
             return None
 
@@ -151,12 +154,14 @@ class SQLLog:
     ) -> Sequence[LogRow]:
         """Return a thread's events with `after < version <= upto`, in order of version."""
         sql = self._sql.select_thread_backwards if is_backwards else self._sql.select_thread
-        return self.database.read(sql, (thread_id, after, upto, limit, 0))
+        key = self._sql.key_of(thread_id)
+        return self._with_ids(self.database.read(sql, (key, after, upto, limit, 0)))
 
     def version_rows(self, thread_id: str, versions: Sequence[int]) -> Sequence[LogRow]:
         """Return the events at these versions that exist, in order."""
-        keys = [(thread_id, version) for version in sorted(set(versions))]
-        return self.database.read_each(self._sql.select_version, keys)
+        key = self._sql.key_of(thread_id)
+        keys = [(key, version) for version in sorted(set(versions))]
+        return self._with_ids(self.database.read_each(self._sql.select_version, keys))
 
     def log_rows(
         self,
@@ -167,11 +172,15 @@ class SQLLog:
         topics: Sequence[str] = (),
     ) -> Sequence[LogRow]:
         """Return events with `after < position <= upto`, in order of position."""
-        if topics:
-            return self.database.read(
-                self._sql.select_log_of_topics(len(topics)), (after, upto, *topics, limit, 0)
-            )
-        return self.database.read(self._sql.select_log, (after, upto, limit, 0))
+        sql = self._sql.select_log_of_topics(len(topics)) if topics else self._sql.select_log
+        return self._with_ids(self.database.read(sql, (after, upto, *topics, limit, 0)))
+
+    def _with_ids(self, rows: Sequence[Any]) -> list[LogRow]:
+        id_of = self._sql.id_of
+        return [
+            (position, id_of(key), version, topic, state)
+            for position, key, version, topic, state in rows
+        ]
 
     def tracking_position(self, application_name: str) -> int | None:
         """Return how far the application has come in the log that it follows."""

@@ -31,6 +31,7 @@ from sqlalchemy.pool import QueuePool
 
 from .schema import migrate
 from .statements import Statements
+from .thread_keys import thread_id_of, thread_key
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine, PoolProxiedConnection
 
+    from .codec import LogRow
     from .planning import Plan
 
 HEADS_MAX = 50_000
@@ -100,7 +102,11 @@ class SQLiteSettings:
 @cache
 def _statements() -> Statements:
     """Return the statements for SQLite; to compile them takes as long as to open a file."""
-    return Statements(sqlite.dialect(paramstyle="qmark"), sqlite.insert)
+    return Statements(sqlite.dialect(paramstyle="qmark"), sqlite.insert, thread_key, thread_id_of)
+
+
+def _keyed(event: LogRow) -> tuple[Any, ...]:
+    return event[0], thread_key(event[1]), *event[2:]
 
 
 class SQLiteDatabase:
@@ -311,7 +317,7 @@ class SQLiteSession:
                 else:
                     self._execute(sql.hide_run, (thread_id, run_id))
             for bulk, rows in (
-                (sql.insert_events, plan.events),
+                (sql.insert_events, [_keyed(event) for event in plan.events]),
                 (sql.upsert_threads, list(plan.threads.values())),
                 (sql.upsert_runs, list(plan.runs.values())),
                 (sql.upsert_leases, list(plan.leases.values())),
@@ -335,7 +341,7 @@ class SQLiteSession:
         with LIBRARY_ERRORS:
             return bool(plan.events) and all(
                 self._execute(self._statements.select_version, event[1:3]).fetchone() == event
-                for event in plan.events
+                for event in map(_keyed, plan.events)
             )
 
     def head_position(self) -> int:
@@ -349,11 +355,12 @@ class SQLiteSession:
         head = self._heads.get(thread_id)
         if head is not None:
             return head
-        return self._number(self._statements.head_version, (thread_id,))
+        return self._number(self._statements.head_version, (thread_key(thread_id),))
 
     def has_version(self, thread_id: str, version: int) -> bool:
         """Return whether an event stands there."""
-        return self._first(self._statements.select_version, (thread_id, version)) is not None
+        key = (thread_key(thread_id), version)
+        return self._first(self._statements.select_version, key) is not None
 
     def has_run(self, thread_id: str, run_id: str) -> bool:
         """Return whether the run has a row, hidden or not."""

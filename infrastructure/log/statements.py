@@ -70,10 +70,18 @@ class Bulk:
 class Statements:
     """What the recorder, the writer and the store execute, as texts for one dialect's driver.
 
-    `insert_upsert` is the dialect's own `insert`, which knows `ON CONFLICT`.
+    `insert_upsert` is the dialect's own `insert`, which knows `ON CONFLICT`. `key_of` and `id_of` turn a
+    thread's id into what the table of events holds for it, and back.
     """
 
-    def __init__(self, dialect: Dialect, insert_upsert: Callable[[Table], Any]) -> None:
+    def __init__(
+        self,
+        dialect: Dialect,
+        insert_upsert: Callable[[Table], Any],
+        key_of: Callable[[str], Any] = str,
+        id_of: Callable[[Any], str] = str,
+    ) -> None:
+        self.key_of, self.id_of = key_of, id_of
         self._dialect = dialect
         self._insert = insert_upsert
         self._prepare_events()

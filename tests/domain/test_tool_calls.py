@@ -10,14 +10,18 @@ from hypothesis import given, strategies as st
 from threadfold.domain.calls import CALLS_KEPT_MAX, calls_after, calls_in, with_call
 from threadfold.domain.deltas import SetValue
 from threadfold.domain.events import (
+    CopiedCall,
     RecordedEvent,
     RunError,
     RunFailed,
     RunInterrupted,
     RunRolledBack,
     RunSucceeded,
+    ThreadCopied,
+    ThreadDeleted,
     ToolCallRecorded,
 )
+from threadfold.domain.thread import fold
 from threadfold.domain.tool_calls import (
     CANCELLED,
     NEVER_STARTED,
@@ -215,6 +219,26 @@ def test_the_whole_log_knows_what_was_forgotten_but_nothing_of_what_was_rolled_b
     at = datetime(2026, 1, 1, tzinfo=UTC)
     log = [RecordedEvent("t", version, version, at, e) for version, e in enumerate(events, 1)]
     known = calls_in(log)
+    assert known.keys() == {"1", "2"}
+    assert (known["1"].result, known["1"].is_finished) == ("done", True)
+    assert known["2"].is_cancelled
+
+
+def test_a_copy_knows_what_its_source_knew_and_a_thread_made_anew_nothing() -> None:
+    result = SetValue(op="set", value="done")
+    copied = (
+        CopiedCall(call_id="1", name="tool", is_finished=True, result=result, run_id="r1"),
+        CopiedCall(call_id="2", name="tool", is_cancelled=True, run_id="r1"),
+    )
+    events = [
+        call("3"),
+        ThreadDeleted(),
+        ThreadCopied(source_thread_id="s", source_version=7, calls=copied),
+    ]
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    log = [RecordedEvent("t", version, version, at, e) for version, e in enumerate(events, 1)]
+    known = calls_in(log)
+    assert known == fold(log).state.calls
     assert known.keys() == {"1", "2"}
     assert (known["1"].result, known["1"].is_finished) == ("done", True)
     assert known["2"].is_cancelled

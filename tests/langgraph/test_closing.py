@@ -34,6 +34,7 @@ from tests.support.scripted_agents import (
     tool_node,
     tools_of,
 )
+from threadfold.domain.calls import calls_in
 from threadfold.domain.errors import ConfigurationError, StaleAttemptError
 from threadfold.domain.events import CheckpointRecorded, RunAccepted, ToolCallRecorded
 from threadfold.domain.ports import Append, EventStore
@@ -512,7 +513,7 @@ def test_a_channel_that_is_no_list_of_items_is_looked_at_whole(value):
     assert not is_sound_channel([stray], items)
 
 
-async def test_a_copy_of_a_thread_says_only_what_it_knows():
+async def test_a_copy_of_a_thread_knows_of_calls_what_its_source_knew():
     async with talking("prebuilt") as talk:
         await stop(talk)
         copy = await talk.engine.copy_thread("t")
@@ -522,7 +523,10 @@ async def test_a_copy_of_a_thread_says_only_what_it_knows():
         ended = await join(talk.engine, copy.thread_id, view.row.run_id)
         assert (ended.status, talk.script.refusals) == ("success", [])
         texts = [message["content"] for message in ended.values["messages"]]
-        assert texts[2:] == [RESULTS["one"], NOT_REPORTED, "more", "answer to more"]
+        assert texts[2:] == [RESULTS["one"], CANCELLED, "more", "answer to more"]
+        recorded = await talk.engine._ports.store.read_thread(copy.thread_id)
+        known = {call.name: call for call in calls_in(recorded).values()}
+        assert (known["one"].is_finished, known["two"].is_cancelled) == (True, True)
 
 
 class Typed(BaseModel):

@@ -504,7 +504,8 @@ async def test_memory_is_bounded_by_an_append_not_by_the_thread(
         gc.unfreeze()
         source.close()
     assert report.read.checkpoints == 30
-    assert most < 8 * importing.BATCH_BYTES_MAX
+    # A batch in several forms, and what is left of the one before until its thread lets go of it: not the 25 MB of all of them.
+    assert most < 12 * importing.BATCH_BYTES_MAX
 
 
 # ------------------------------------------------------------------ the command

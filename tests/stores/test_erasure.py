@@ -10,6 +10,7 @@ from threadfold.domain import events as facts
 from threadfold.domain.deltas import SetList, SetValue
 from threadfold.domain.events import (
     CheckpointRecorded,
+    CopiedCall,
     PendingWrite,
     ResultRecorded,
     RunAccepted,
@@ -149,6 +150,7 @@ OF_THREAD = [
             items=(WORDS,),
             tasks=TASKS,
             error=RunError(error="ValueError", message=WORDS),
+            calls=(CopiedCall(call_id="k", name="tool", result=SetValue(op="set", value=WORDS)),),
             checkpoint_id="c",
         ),
         ThreadCopied(
@@ -224,7 +226,7 @@ def test_no_field_that_holds_user_data_is_forgotten() -> None:
     }  # fmt: skip
     erased = {
         "items", "metadata", "input", "raw_input", "kwargs", "update", "deltas", "result",
-        "channels", "tasks", "error", "extra", "writes",
+        "channels", "tasks", "error", "extra", "writes", "calls",
     }  # fmt: skip
     union, *_ = facts.ThreadEvent.__args__
     fields = {name for kind in union.__args__ for name in kind.model_fields}

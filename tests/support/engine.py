@@ -8,6 +8,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
+from weakref import WeakKeyDictionary
 
 from threadfold.app.bootstrap import Ports
 from threadfold.app.engine import Engine
@@ -69,16 +70,18 @@ class Database:
         self.opened += 1
         holder = f"{self.prefix}process-{self.opened}"
         if self.path is None:
-            return LogStore(self.log, MemoryHolding(self.log, holder))
-        return open_store(
-            f"sqlite:///{self.path}",
-            holder=holder,
-            lease_seconds=settings.lease_seconds,
-            sqlite=SQLiteSettings(
-                synchronous=settings.synchronous, poll_seconds=settings.poll_seconds
-            ),
-            group_max=settings.group_commit_max,
-            **options,
+            return counted(LogStore(self.log, MemoryHolding(self.log, holder)))
+        return counted(
+            open_store(
+                f"sqlite:///{self.path}",
+                holder=holder,
+                lease_seconds=settings.lease_seconds,
+                sqlite=SQLiteSettings(
+                    synchronous=settings.synchronous, poll_seconds=settings.poll_seconds
+                ),
+                group_max=settings.group_commit_max,
+                **options,
+            )
         )
 
     def engine(
@@ -115,6 +118,41 @@ class Database:
         engine = self.engine(registry, tasks=tasks, store=mortal, **settings)
         await engine.start()
         return Mortal(engine, tasks, stores[0])
+
+
+@dataclass
+class Work:
+    """How much a store was asked for, and how much of it is done."""
+
+    begun: int = 0
+    done: int = 0
+
+
+def counted(store: LogStore) -> LogStore:
+    """Return the store, which counts its work for `quiet`."""
+    work = _WORK[store] = Work()
+
+    def counting(method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        async def wrapped(*args: Any, **kwargs: Any) -> Any:
+            work.begun += 1
+            try:
+                return await method(*args, **kwargs)
+            finally:
+                work.done += 1
+
+        return wrapped
+
+    for name in ("_read", "_do"):
+        setattr(store, name, counting(getattr(store, name)))
+    return store
+
+
+_WORK: WeakKeyDictionary[LogStore, Work] = WeakKeyDictionary()
+
+
+def is_idle() -> bool:
+    """Say whether no store has anything left to do."""
+    return all(work.begun == work.done for work in _WORK.values())
 
 
 class MortalTasks(AsyncioTasks):
@@ -379,14 +417,26 @@ async def until(engine: Engine, thread_id: str, condition: Callable[[Thread], bo
         forget()
 
 
+QUIET_ROUNDS = 3
+"""Rounds in which nobody asks any store for anything, before everything is taken to have happened."""
+
+QUIET_ROUNDS_MAX = 300
+"""Under a real clock something may happen again and again by itself."""
+
+
 async def quiet(engine: Engine) -> None:
     """Let everything happen that happens by itself, without time passing."""
-    for _ in range(3):
+    rounds, begun = 0, -1
+    for _ in range(QUIET_ROUNDS_MAX):
         for _ in range(20):
             await asyncio.sleep(0)
         # The store answers in order, so whatever was being written is written now.
         await engine._ports.store.head_position()
         await engine._ports.store.release_lease(Lease("", "", 0, ""))
+        before, begun = begun, sum(work.begun for work in _WORK.values())
+        rounds = rounds + 1 if is_idle() and begun <= before + 2 else 0
+        if rounds == QUIET_ROUNDS:
+            return
 
 
 async def pass_time(engine: Engine, clock: StillClock, seconds: float) -> None:

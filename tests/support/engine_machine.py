@@ -35,6 +35,7 @@ from .engine import (
     Rogue,
     StillClock,
     humans,
+    is_idle,
     quiet,
     registry,
     said,
@@ -54,6 +55,8 @@ assert end_status  # The words for ends are the domain's own.
 
 ATTEMPTS_MAX = 3
 THREADS_MAX = 3
+CLOSINGS_MAX = 5
+"""Within a minute, as much as none of the short runs comes to its time limit meanwhile."""
 
 
 class FailureError(Exception):
@@ -174,6 +177,7 @@ class EngineAgreesWithOracle(RuleBasedStateMachine):
             "cached_threads_max": 2,
         }
         self.grace = grace
+        self.closings = 0
         self.do(self._open())
         self.do(self._create())
 
@@ -405,6 +409,7 @@ class EngineAgreesWithOracle(RuleBasedStateMachine):
                 self._time_out(oracle)
             self.settle(is_brief=True)
         self.settle()
+        self.closings = 0
 
     def _time_out(self, oracle: OracleThread) -> None:
         run = oracle.active
@@ -422,6 +427,8 @@ class EngineAgreesWithOracle(RuleBasedStateMachine):
 
     @rule(is_handed_over=st.booleans())
     def restart(self, is_handed_over: bool) -> None:  # noqa: FBT001
+        is_handed_over = is_handed_over and self.closings < CLOSINGS_MAX
+        self.closings += is_handed_over
         self.do(self._close() if is_handed_over else self._kill())
         for oracle in self.threads.values():
             oracle.lose_process(is_handed_over=is_handed_over, attempts_max=ATTEMPTS_MAX)
@@ -429,11 +436,12 @@ class EngineAgreesWithOracle(RuleBasedStateMachine):
         self.settle()
 
     async def _close(self) -> None:
-        """Close in good order; the time that this takes passes."""
+        """Close in good order; the time that code is waited for passes."""
         closing = asyncio.ensure_future(self.engine.close())
         while not closing.done():
             await asyncio.wait([closing], timeout=0.001)
-            await self.clock.advance(1)
+            if is_idle():
+                await self.clock.advance(1)
         await closing
         await self._end_code()
 

@@ -130,7 +130,7 @@ def erased(event: ThreadEvent) -> ThreadEvent:  # noqa: C901 - one arm an event
         case StateUpdated():
             blank |= {"update": None, "deltas": {}, "is_erased": True}
         case ThreadCopied():
-            blank |= {"channels": {}, "metadata": {}, "tasks": (), "error": None}
+            blank |= {"channels": {}, "metadata": {}, "tasks": (), "error": None, "calls": ()}
         case ResultRecorded():
             blank |= {"result": None, "is_erased": True}
         case ThreadCreated():
