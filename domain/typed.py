@@ -7,32 +7,38 @@ key `"$"` in it; an object that has one is written as `["dict", …]`. The tags,
     object    class, fields, more    an object of a class that somebody registered; `more` may hold  its fields
                                      `set`, `extra`, `private`: what pydantic knows of a model
     derived   class, base, fields    an object of a registered subclass of str, dict, …             what the base shows
-    enum      class, name, value     a member of an enumeration                                     its value
+    enum      class, name, value     a member of an enumeration                                     its value, or its name
     error     class, repr, …         an exception; with its arguments if it can be built again      its repr
     class     name                   a class itself                                                 its name
-    send      node, arg, timeout     command    fields        interrupt   value, id, schema         an object
+    send      node, arg, timeout     interrupt   value, id, schema                                  an object
+    command   fields                 those of its four fields that were given                       all four
     snapshot  value                  the whole value of a channel that otherwise stores its writes  the value
-    dict, ordered, counter  pairs    default    factory, pairs    objects with keys of any kind     an object
-    set, frozenset, tuple  elements  deque      elements, maxlen                                    a list
+    dict, ordered, counter  pairs    default    factory, pairs    objects with keys of any kind     an object; of a key, its JSON
+    tuple  elements                  deque      elements, maxlen                                    a list
+    set, frozenset  elements         they have no order                                             a list, in order
     datetime  text, zone, fold       time       text, zone, fold     date, timezone, zone  text     text (ISO 8601)
-    timedelta days, seconds, microseconds                                                           an ISO 8601 duration
-    int, float, decimal, fraction, uuid  text                                                       the text
-    bytes, bytearray  base64         regex  pattern, flags   path, address, url  class, text        the text
+    timedelta days, seconds, microseconds                                                           seconds
+    int, fraction, uuid  text        regex  pattern, flags                                          the text
+    float     text                   a number that JSON has not: NaN, or one that is infinite       null
+    decimal   text                                                                                  a number; if it is too
+                                                                                                    large or small, the text
+    bytes, bytearray  base64         path, address, url  class, text                                the text
     text      escaped text           text that UTF-8 cannot hold                                    with `?` for that
     complex   real, imaginary        range  start, stop, step                                       a list
     secret    class, value           what its owner does not want to see in a log                   asterisks
 
 A class stands there as `module:qualified name`. Fields, elements and arguments are typed JSON again. Nothing in here makes
-Python objects; `infrastructure/langgraph/values.py` does.
+Python objects; `infrastructure/langgraph/values.py` does. Streams show live objects alike: `infrastructure/langgraph/showing.py`.
 """
 
 from __future__ import annotations
 
 import json
 from datetime import timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING, cast
 
-from pydantic_core import to_jsonable_python
+from .values import INTEGER_MAX, INTEGER_MIN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -43,6 +49,12 @@ TAG = "$"
 """The one key of a tagged value."""
 
 SECRET_SHOWN = "**********"  # noqa: S105 - what stands for one
+
+SECRET_FIELD = "_secret_value"  # noqa: S105 - pydantic's name for it
+"""Objects that keep something in here are secrets, of whatever class."""
+
+DECIMAL_DIGITS_MAX = 18
+"""Decimals that are larger, or nearer to 0, are shown as text."""
 
 # ------------------------------------------------------------------ messages
 
@@ -169,7 +181,7 @@ def _untagged(value: JsonObject) -> Json:
     show = _SHOWN.get(payload[0], _show_rest)
     try:
         return show(payload)
-    except (LookupError, TypeError, ValueError, AttributeError, OverflowError):
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError):
         return _show_rest(payload)
 
 
@@ -187,7 +199,10 @@ def _show_message(payload: list[Json]) -> Json:
 
 
 def _show_object(payload: list[Json]) -> Json:
-    shown = plain_object(cast("JsonObject", payload[2]))
+    fields = cast("JsonObject", payload[2])
+    if SECRET_FIELD in fields:
+        return SECRET_SHOWN
+    shown = plain_object(fields)
     if len(payload) > 3:
         more = cast("JsonObject", payload[3])
         shown = shown | plain_object(cast("JsonObject", more.get("extra", {})))
@@ -200,6 +215,18 @@ def _show_enum(payload: list[Json]) -> Json:
 
 def _show_elements(payload: list[Json]) -> Json:
     return [plain(element) for element in cast("list[Json]", payload[1])]
+
+
+def _show_set(payload: list[Json]) -> Json:
+    """Show elements in an order of what is shown: whoever has the set itself has them in another one."""
+    return sorted(map(plain, cast("list[Json]", payload[1])), key=_rank)
+
+
+def _rank(shown: Json) -> tuple[str, float, str]:
+    text = json.dumps(shown, ensure_ascii=False)
+    if type(shown) is int or type(shown) is float:
+        return ("", shown, text)
+    return (type(shown).__name__, 0, text)
 
 
 def _show_pairs(pairs: Json) -> Json:
@@ -219,21 +246,36 @@ def _show_text(payload: list[Json]) -> Json:
 
 def _show_duration(payload: list[Json]) -> Json:
     days, seconds, microseconds = cast("list[int]", payload[1:])
-    return to_jsonable_python(timedelta(days, seconds, microseconds))
+    return timedelta(days, seconds, microseconds).total_seconds()
+
+
+def _show_decimal(payload: list[Json]) -> Json:
+    number = Decimal(cast("str", payload[1]))
+    if not number.is_finite() or abs(number.adjusted()) > DECIMAL_DIGITS_MAX:
+        return str(number)
+    if number != number.to_integral_value():
+        return float(number)
+    return int(number) if INTEGER_MIN <= number <= INTEGER_MAX else str(int(number))
 
 
 def _show_send(payload: list[Json]) -> Json:
-    shown: JsonObject = {"node": payload[1], "arg": plain(payload[2])}
+    shown: JsonObject = {"node": plain(payload[1]), "arg": plain(payload[2])}
     if len(payload) > 3:
         shown["timeout"] = plain(payload[3])
     return shown
 
 
 def _show_interrupt(payload: list[Json]) -> Json:
-    shown: JsonObject = {"value": plain(payload[1]), "id": payload[2]}
-    if len(payload) > 3:
-        shown["response_schema"] = plain(payload[3])
+    shown: JsonObject = {"value": plain(payload[1]), "id": plain(payload[2])}
+    schema = plain(payload[3]) if len(payload) > 3 else None
+    if isinstance(schema, dict):  # And not the class that it was made from.
+        shown["response_schema"] = schema
     return shown
+
+
+def _show_command(payload: list[Json]) -> Json:
+    fields: JsonObject = {"graph": None, "update": None, "resume": None, "goto": []}
+    return fields | plain_object(cast("JsonObject", payload[1]))
 
 
 def _first(payload: list[Json]) -> Json:
@@ -252,14 +294,17 @@ _SHOWN: dict[str, Callable[[list[Json]], Json]] = {
     "error": _second,
     "send": _show_send,
     "interrupt": _show_interrupt,
-    "command": lambda payload: plain_object(cast("JsonObject", payload[1])),
+    "command": _show_command,
     "snapshot": _first,
-    **dict.fromkeys(("set", "frozenset", "tuple", "deque"), _show_elements),
+    **dict.fromkeys(("tuple", "deque"), _show_elements),
+    **dict.fromkeys(("set", "frozenset"), _show_set),
     **dict.fromkeys(("dict", "ordered", "counter"), lambda payload: _show_pairs(payload[1])),
     "default": lambda payload: _show_pairs(payload[2]),
     **dict.fromkeys(("datetime", "date", "time", "timezone", "regex"), _first),
     **dict.fromkeys(("path", "address", "url"), _second),
     "timedelta": _show_duration,
+    "float": lambda payload: None,
+    "decimal": _show_decimal,
     "text": _show_text,
     "secret": lambda payload: SECRET_SHOWN,
 }

@@ -163,7 +163,7 @@ class LangGraphRunner:
                 closing = Closing(graph, saver, codec, context.log, context.thread_id, context.ids)
                 start = await closing.before(start)
             if not start.is_over:
-                await self._stream(graph, start, context, control)
+                await self._stream(graph, start, codec, context, control)
         except StaleAttemptError:
             raise
         except Exception as raised:  # noqa: BLE001 - raised below, with what stands then
@@ -201,7 +201,12 @@ class LangGraphRunner:
         return with_messages(cast("Json", given), self._channels or (), context.ids.message_id)
 
     async def _stream(
-        self, graph: CompiledGraph, start: Start, context: RunContext, control: RunControl
+        self,
+        graph: CompiledGraph,
+        start: Start,
+        codec: ValueCodec,
+        context: RunContext,
+        control: RunControl,
     ) -> None:
         await stream(
             graph,
@@ -210,6 +215,7 @@ class LangGraphRunner:
             asked_of(context.kwargs),
             context.emit,
             context.is_followed,
+            codec.types,
             context=run_context(graph, context),
             interrupt_before=breakpoints(context.kwargs, "interrupt_before"),
             interrupt_after=breakpoints(context.kwargs, "interrupt_after"),
@@ -240,9 +246,10 @@ class LangGraphRunner:
         subgraphs: bool = False,
     ) -> GraphState:
         """Return the state of a thread, or at the checkpoint named by `checkpoint_id` and `checkpoint_ns`."""
-        async with self._graph("threads.read", log) as (graph, _, _):
+        async with self._graph("threads.read", log) as (graph, _, codec):
             config = _thread_config(thread_id, checkpoint)
-            return graph_state(await graph.aget_state(config, subgraphs=subgraphs))
+            snapshot = await graph.aget_state(config, subgraphs=subgraphs)
+            return graph_state(snapshot, codec.types)
 
     async def history(
         self,
@@ -255,14 +262,14 @@ class LangGraphRunner:
         checkpoint: Mapping[str, Json] | None = None,
     ) -> list[GraphState]:
         """Return the states of a thread, newest first."""
-        async with self._graph("threads.read", log) as (graph, _, _):
+        async with self._graph("threads.read", log) as (graph, _, codec):
             states = graph.aget_state_history(
                 _thread_config(thread_id, checkpoint),
                 filter=dict(filter) if filter else None,
                 before=_thread_config(thread_id, {"checkpoint_id": before}) if before else None,
                 limit=limit,
             )
-            return [graph_state(snapshot) async for snapshot in states]
+            return [graph_state(snapshot, codec.types) async for snapshot in states]
 
     async def update_state(
         self,

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ...domain.saved import Write
     from ...domain.values import Json, JsonObject
     from .compiled import CompiledGraph
+    from .types import TypeRegistry
     from .values import ValueCodec
 
 NO_EFFECT = frozenset({*WRITES_IDX_MAP, "__error_source_node__", "__no_writes__"})
@@ -54,6 +55,8 @@ class GraphState:
 
     seen: Any
     """The values as the graph gave them."""
+    types: TypeRegistry | None
+    """The classes that may be stored."""
     next: tuple[str, ...]
     tasks: tuple[TaskState, ...]
     metadata: JsonObject | None
@@ -73,20 +76,21 @@ class GraphState:
     @property
     def values(self) -> Json:
         """The values of all channels."""
-        return shown(self.seen)
+        return shown(self.seen, self.types)
 
     def value(self, name: str) -> Json:
         """Return the value of one channel."""
-        return shown(self.seen[name])
+        return shown(self.seen[name], self.types)
 
 
-def graph_state(snapshot: StateSnapshot) -> GraphState:
+def graph_state(snapshot: StateSnapshot, types: TypeRegistry | None = None) -> GraphState:
     """Return a state as readers see it."""
     metadata = snapshot.metadata
     return GraphState(
         seen=snapshot.values,
+        types=types,
         next=snapshot.next,
-        tasks=tuple(map(_task_state, snapshot.tasks)),
+        tasks=tuple(_task_state(task, types) for task in snapshot.tasks),
         metadata=None if metadata is None else cast("JsonObject", shown(dict(metadata))),
         created_at=snapshot.created_at,
         config=_configurable(snapshot.config) or {},
@@ -144,7 +148,7 @@ def _recorded(task: PregelTask) -> Task:
     return Task(id=task.id, name=task.name, error=_error(task), interrupts=interrupts)
 
 
-def _task_state(task: PregelTask) -> TaskState:
+def _task_state(task: PregelTask, types: TypeRegistry | None) -> TaskState:
     inner = task.state
     return TaskState(
         id=task.id,
@@ -152,8 +156,8 @@ def _task_state(task: PregelTask) -> TaskState:
         path=shown(cast("Any", task).path),
         error=_error(task),
         interrupts=tuple(map(shown_interrupt, task.interrupts)),
-        result=shown(task.result),
-        state=graph_state(inner) if isinstance(inner, StateSnapshot) else None,
+        result=shown(task.result, types),
+        state=graph_state(inner, types) if isinstance(inner, StateSnapshot) else None,
         checkpoint=None if isinstance(inner, StateSnapshot) else _configurable(inner),
     )
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from ...domain.values import Json
     from .compiled import CompiledGraph
+    from .types import TypeRegistry
     from .values import ValueCodec
 
 MODES = frozenset({"values", "updates", "custom", "messages", "checkpoints", "tasks", "debug"})
@@ -55,14 +56,16 @@ async def stream(
     asked: Asked,
     emit: Callable[[str, Json], None],
     is_followed: Callable[[], bool] = lambda: True,
+    types: TypeRegistry | None = None,
     **options: object,
 ) -> None:
     """Run the graph to its end, and emit the parts that were asked for as they come, while somebody follows the run.
 
-    A part's name is its mode, followed by the namespace of the subgraph that it is of: `updates|child:<task id>`.
+    A part's name is its mode, followed by the namespace of the subgraph that it is of: `updates|child:<task id>`. Objects of
+    `types` are shown as states show them.
     """
     options |= {"stream_mode": list(asked.modes), "subgraphs": asked.has_subgraphs}
-    parts = _Parts(asked, emit)
+    parts = _Parts(asked, emit, types)
     if asked.has_events:
         events = graph.astream_events(given, config, version="v2", **options)
         async with aclosing(_generator(events)) as stream:
@@ -83,9 +86,13 @@ def _generator(stream: AsyncIterator[Any]) -> AsyncGenerator[Any, None]:
 class _Parts:
     """Emits a run's parts. A list is shown anew only where it changed: states are long, and come after each step."""
 
-    def __init__(self, asked: Asked, emit: Callable[[str, Json], None]) -> None:
+    def __init__(
+        self, asked: Asked, emit: Callable[[str, Json], None], types: TypeRegistry | None
+    ) -> None:
         self._asked = asked
         self._emit = emit
+        self._types = types
+        self._showing = cast("ValueCodec", _Showing(types))
         self._lists: dict[tuple[str, str], LiveList] = {}
 
     def take(self, part: tuple[Any, ...]) -> None:
@@ -97,7 +104,7 @@ class _Parts:
             values = cast("dict[object, object]", payload)
             self._emit(name, {str(key): self._value(name, key, values[key]) for key in values})
         else:
-            self._emit(name, shown(payload))
+            self._emit(name, shown(payload, self._types))
 
     def take_event(self, event: dict[str, Any]) -> None:
         """Emit an event of LangChain's; what the graph itself streams comes inside of those of the run itself."""
@@ -105,13 +112,13 @@ class _Parts:
         if is_own and event["event"] == "on_chain_stream":
             self.take(event["data"]["chunk"])
         else:
-            self._emit(EVENTS, shown(event))
+            self._emit(EVENTS, shown(event, self._types))
 
     def _value(self, name: str, key: object, value: object) -> Json:
         if type(value) is not list:
-            return shown(value)
+            return shown(value, self._types)
         before = self._lists.get((name, str(key))) or LiveList([])
-        _, live = before.change_to(cast("list[object]", value), _SHOWING, "")
+        _, live = before.change_to(cast("list[object]", value), self._showing, "")
         self._lists[name, str(key)] = live
         return live.values
 
@@ -119,12 +126,12 @@ class _Parts:
 class _Showing:
     """Shows elements where a `LiveList` would have them encoded."""
 
+    def __init__(self, types: TypeRegistry | None) -> None:
+        self._types = types
+
     def encode(self, value: object, where: str) -> Json:
         del where
-        return shown(value)
+        return shown(value, self._types)
 
     def recalled(self, value: object) -> None:
         """Return nothing: what was shown is not kept."""
-
-
-_SHOWING = cast("ValueCodec", _Showing())
