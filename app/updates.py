@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from ..domain.commands import UpdateState
 from ..domain.errors import (
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from ..domain.changes import ChannelChange
-    from ..domain.graph_ports import GraphRunner
+    from ..domain.graph_ports import GraphRunner, ReducingGraph
     from ..domain.ports import Clock, Ids
     from ..domain.thread import Thread
     from ..domain.values import Json, JsonObject
@@ -135,7 +135,7 @@ class Updates:
             del now
             if not thread.is_present or thread.runs or values is None:
                 return made(None, {}, ())
-            runner = self._runner(thread_id, thread)
+            runner = _reducing(self._runner(thread_id, thread))
             if as_node is not None and runner.nodes is not None and as_node not in runner.nodes:
                 raise UnknownNodeError(node=as_node)
             before = thread.values()
@@ -165,3 +165,11 @@ async def _require(
         whole = await log.whole(thread_id)
         if whole.state.saved.find(ns, wanted) is None:
             raise CheckpointNotFoundError(checkpoint_id=wanted)
+
+
+def _reducing(runner: GraphRunner) -> ReducingGraph:
+    if not hasattr(runner, "update"):
+        graph_id = runner.graph_id
+        message = f"The graph {graph_id} has no reducers: its state cannot be changed from outside"
+        raise InvalidInputError(message, graph_id=graph_id)
+    return cast("ReducingGraph", runner)

@@ -178,6 +178,10 @@ class GraphRunner(Protocol):
         """
         ...
 
+
+class ReducingGraph(GraphRunner, Protocol):
+    """A runner whose state is the thread's channels: an update from outside goes through its reducers."""
+
     def update(
         self, values: Mapping[str, Json], update: Json, ids: Ids
     ) -> tuple[JsonObject, Mapping[str, ChannelChange]]:

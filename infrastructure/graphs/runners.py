@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ...domain.graph_ports import GraphRunner
     from .threads import Threads
 
-RUNNER_NAMES = ("graph_id", "nodes", "prepare", "run", "update", "next_after")
+RUNNER_NAMES = ("graph_id", "nodes", "is_typed", "prepare", "run")
 
 EXTRA = 'pip install "threadfold[langgraph]"'
 

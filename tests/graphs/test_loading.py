@@ -144,8 +144,8 @@ graph = FunctionGraph("its own name", agent)
 RUNNER = """
 class Runner:
     graph_id = "agent"
-    nodes = None
-    prepare = run = update = next_after = lambda self, *given: given
+    nodes, is_typed = None, False
+    prepare = run = lambda self, *given: given
 
 runner = Runner()
 """
