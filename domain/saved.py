@@ -141,10 +141,6 @@ class Saved(Value):
         writes = (write for slots in self.writes.values() for write in slots.values())
         return any(write.run_id in run_ids for write in writes)
 
-    def owns(self, number: int) -> bool:
-        """Say whether what is saved next may refer to this item."""
-        return any(start <= number < stop for start, stop in reversed(self.owned))
-
     def with_items(self, *ranges: Range) -> Saved:
         """Return this with more items of its own."""
         owned = list(self.owned)
@@ -288,8 +284,8 @@ def _ancestors(saved: Saved, gone: set[CheckpointKey]) -> set[CheckpointKey]:
     """Return the checkpoints that those which stay in sight descend from."""
     parents = {(each.ns, each.checkpoint_id): each.parent_id for each in saved.recent}
     found: set[CheckpointKey] = set()
-    for each in saved.recent:
-        if each.is_hidden or (each.ns, each.checkpoint_id) in gone:
+    for each in saved.newest_first():
+        if (each.ns, each.checkpoint_id) in gone:
             continue
         above = each.parent_id
         while above is not None and (each.ns, above) not in found:

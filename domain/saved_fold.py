@@ -104,7 +104,8 @@ def checkpoints_hidden(thread: T, event: CheckpointsHidden, recorded: RecordedEv
     state = thread.state.changed(saved=saved)
     latest = saved.latest("")
     if latest is None:
-        state = State(saved=saved)
+        # With a window, an older one may be in sight all the same, and tool calls stand open in it.
+        state = State(saved=saved, calls={} if event.keep == "none" else state.calls)
     elif state.checkpoint is None or state.checkpoint.checkpoint_id != latest.checkpoint_id:
         state = state.changed(
             channels=visible(latest.channels),

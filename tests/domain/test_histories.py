@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.recordings import FOLDER, SCENARIOS, add_missing, load, read, seen, write
+from tests.support.saved_seen import seen as seen_saved
 from tests.support.visible import complete
 from threadfold.domain.snapshots import from_snapshot, to_snapshot
 from threadfold.domain.thread import fold
@@ -28,7 +29,9 @@ def test_a_recorded_log_may_go_on_from_a_snapshot(path: Path) -> None:
     log = read(load(path))
     half = len(log) // 2
     snapshot = json.loads(json.dumps(to_snapshot(fold(log[:half]))))
-    assert complete(fold(log[half:], from_snapshot(snapshot))) == complete(fold(log))
+    restored = fold(log[half:], from_snapshot(snapshot))
+    assert complete(restored) == complete(fold(log))
+    assert seen_saved(restored) == seen_saved(fold(log))
 
 
 def test_every_scenario_was_recorded() -> None:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import laws
+from tests.support import laws, saved_laws
+from tests.support.saved_keeping_laws import old_states_keep_what_was_saved
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "invariants.md").read_text(encoding="utf-8")
@@ -26,5 +27,6 @@ def test_each_proof_that_is_named_is_there(path: str, name: str) -> None:
 
 
 def test_each_law_is_named() -> None:
-    for law in (*laws.LAWS, laws.the_fold_never_changes_an_old_state):
+    of_pairs = (laws.the_fold_never_changes_an_old_state, old_states_keep_what_was_saved)
+    for law in (*laws.LAWS, *saved_laws.LAWS, *of_pairs):
         assert re.match(r"I\d+", law.__doc__ or ""), f"{law.__name__} cites no invariant"

@@ -323,14 +323,12 @@ def _states(messages: list[Any]) -> dict[str, Any]:
 
 
 @given(
-    st.sampled_from([*_states([])]),
-    st.booleans(),
-    st.lists(st.sampled_from([*KNOWN, ALONE, MARK]), max_size=2),
+    name=st.sampled_from([*_states([])]),
+    new=st.lists(st.sampled_from([*KNOWN, ALONE, MARK]), max_size=2),
+    is_fresh=st.booleans(),
 )
 def test_a_whole_state_takes_as_much_room_in_a_long_thread_as_in_a_short_one(
-    name: str,
-    is_fresh: bool,  # noqa: FBT001 - drawn
-    new: list[Any],
+    name: str, new: list[Any], *, is_fresh: bool
 ) -> None:
     """I9: forks, inputs of subgraphs, sends and writes: a constant, and what is new in them."""
     sizes: list[int] = []

@@ -36,12 +36,15 @@ from threadfold.domain.upcasting import SCHEMA
 
 from .driver import Driver
 from .laws import erased, rolled_back_runs
+from .saved_recordings import SAVED_SCENARIOS, checkpoints_rolled_back
+from .saved_seen import seen_state
 from .visible import visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from threadfold.domain.strategies import MultitaskStrategy
+    from threadfold.domain.thread import Thread
 
 FOLDER = Path(__file__).resolve().parent.parent / "histories"
 MICROSECOND = timedelta(microseconds=1)
@@ -79,13 +82,31 @@ def read(recording: Recording) -> list[RecordedEvent]:
 
 
 def seen(log: Iterable[RecordedEvent]) -> list[dict[str, Any]]:
-    """Return what a user sees after each event, as plain JSON."""
+    """Return what users and checkpointers see after each event, as plain JSON; at the end every checkpoint in full."""
     result: list[dict[str, Any]] = []
     thread = EMPTY_THREAD
     for recorded in log:
         thread = evolve(thread, recorded)
-        result.append(json.loads(json.dumps(visible(thread), default=str)))
+        result.append(_json({**visible(thread), "saved": saved(thread)}))
+    if result:
+        result[-1] |= _json({"checkpoints": seen_state(thread.state, thread.items)["checkpoints"]})
     return result
+
+
+def saved(thread: Thread) -> dict[str, Any]:
+    """Return what a checkpointer sees: the newest checkpoint in full, of the others that they are there."""
+    shown = seen_state(thread.state, thread.items)
+    return {
+        "in_sight": [each["key"] for each in shown["checkpoints"]],
+        "newest": next(iter(shown["checkpoints"]), None),
+        "heads": {ns: head["key"] for ns, head in shown["heads"].items()},
+        "writes": [[*key, writes] for key, writes in shown["writes"].items()],
+        "calls": shown["calls"],
+    }
+
+
+def _json(shown: dict[str, Any]) -> dict[str, Any]:
+    return json.loads(json.dumps(shown, default=str))
 
 
 def write(stem: str, log: list[RecordedEvent], about: str, folder: Path = FOLDER) -> Path:
@@ -306,6 +327,16 @@ def rolled_back_while_others_wait(story: Story) -> None:
 def erased_rollback(story: Story) -> None:
     """The payloads of a rolled-back run were erased; what stands does not need them."""
     double_text_rollback(story)
+    _erase(story)
+
+
+def erased_checkpoints(story: Story) -> None:
+    """The same for checkpoints, writes and tool calls of a rolled-back run."""
+    checkpoints_rolled_back(story)
+    _erase(story)
+
+
+def _erase(story: Story) -> None:
     gone = rolled_back_runs(story.log)
     story.log = [
         RecordedEvent(r.thread_id, r.version, r.position, r.recorded_at, _erased(r.event, gone))
@@ -329,6 +360,8 @@ SCENARIOS: dict[str, Callable[[Story], None]] = {
         update_from_outside,
         rolled_back_while_others_wait,
         erased_rollback,
+        *SAVED_SCENARIOS,
+        erased_checkpoints,
     )
 }
 

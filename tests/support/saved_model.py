@@ -36,7 +36,7 @@ from .visible import text
 if TYPE_CHECKING:
     from threadfold.domain.changes import GraphEnd
 
-    from .saved_moves import Done, SavedWorld
+    from .saved_world import Done, SavedWorld
 
 Key: TypeAlias = tuple[str, str]
 
@@ -204,36 +204,48 @@ class SavedModel:
             "is_cancelled": False,
         }
 
-    def _hide(self, command: HideCheckpoints) -> None:  # noqa: C901
+    def _hide(self, command: HideCheckpoints) -> None:
         standing = self.standing
-        kept = {each.put.ns: each.key for each in reversed(self.newest_first())}
-        hidden: set[Key] = set()
-        for each in standing.checkpoints:
-            match command.keep:
-                case "others":
-                    is_gone = each.made_by in command.run_ids
-                case "latest":
-                    is_gone = each.key not in kept.values()
-                case "none":
-                    is_gone = True
-            if is_gone:
-                hidden.add(each.key)
         before = self.latest("")
+        gone = self._gone(command)
         for each in standing.checkpoints:
-            each.is_hidden = each.is_hidden or each.key in hidden
+            each.is_hidden = each.is_hidden or each.key in gone
         if command.keep == "others":
-            needed = {(each.put.ns, each.put.parent_id) for each in self.newest_first()}
+            needed = self._descended_from()
             for key in standing.writes.keys() - needed:
                 standing.writes[key] = {
                     slot: write
                     for slot, write in standing.writes[key].items()
                     if write["run_id"] not in command.run_ids
                 }
-        after = self.latest("")
-        if after is None:
+        if command.keep == "none":
             standing.calls = {}
+        after = self.latest("")
         if after is None or before is None or after.key != before.key:
             self._look_at(after)
+
+    def _gone(self, command: HideCheckpoints) -> set[Key]:
+        """Return what goes out of sight."""
+        every = self.standing.checkpoints
+        match command.keep:
+            case "others":
+                return {each.key for each in every if each.made_by in command.run_ids}
+            case "latest":
+                latest = (self.latest(each.put.ns) for each in every)
+                return {each.key for each in every} - {each.key for each in latest if each}
+            case "none":
+                return {each.key for each in every}
+
+    def _descended_from(self) -> set[Key]:
+        """Return what the checkpoints in sight were made of, be it by way of hidden ones."""
+        above = {each.key: each.put.parent_id for each in self.standing.checkpoints}
+        found: set[Key] = set()
+        for each in self.newest_first():
+            key = (each.put.ns, above.get(each.key))
+            while key[1] is not None and key not in found:
+                found.add((key[0], key[1]))
+                key = (key[0], above.get((key[0], key[1])))
+        return found
 
 
 def _plain_texts(values: dict[str, str]) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from . import moves as m, saved_moves as s
+from .saved_world import SavedWorld
 
 EDITS_MAX = 20 * 24 * 12
 
@@ -54,31 +55,21 @@ resumes = st.builds(s.Resume, indexes, st.integers(0, 3))
 rollbacks = st.just(m.Cancel(0, "rollback"))
 interrupts = st.just(m.Cancel(0, "interrupt"))
 
-at_work = [
-    *[*[puts] * 14, *[inputs] * 2, *[writes] * 11, *[resumes] * 3, *[calls] * 3, *[finishes] * 4],
-    *[
-        *[ends] * 2,
-        *[st.just(m.Crash())] * 3,
-        *[rollbacks] * 3,
-        *[interrupts] * 2,
-        cancels,
-        *[submits] * 3,
-        *odd,
-    ],
-]
+crashes = st.just(m.Crash())
+graphs = [*[puts] * 14, *[inputs] * 5, *[writes] * 11, *[resumes] * 3, *[calls] * 3]
+stops = [*[finishes] * 4, *[ends] * 2, *[crashes] * 3, *[rollbacks] * 3, *[interrupts] * 2, cancels]
+at_work = [*graphs, *stops, *[submits] * 3, *odd]
 at_rest = [*[st.just(m.Start())] * 12, submits, cancels, *odd]
-settled = [*[submits] * 6, *[puts] * 9, *[writes] * 8, *[hides] * 5, resumes, resumes, *odd]
-settled += [st.just(m.Drop())]
+outsiders = [*[inputs] * 3, *[puts] * 7, *[writes] * 8, *[resumes] * 2, *[hides] * 5]
+settled = [*[submits] * 6, *outsiders, *odd, st.just(m.Drop())]
 
 
 @st.composite
-def worlds(draw: st.DrawFn, min_size: int = 6, max_size: int = 36) -> s.SavedWorld:
+def worlds(draw: st.DrawFn, min_size: int = 6, max_size: int = 36) -> SavedWorld:
     """Draw what checkpointers and clients do to one thread, and what has become of it."""
-    world = s.SavedWorld()
+    world = SavedWorld()
     for _ in range(draw(st.integers(min_size, max_size))):
-        if world.running:  # noqa: SIM108
-            choices = at_work
-        else:
-            choices = at_rest if world.driver.thread.runs else settled
+        resting = at_rest if world.driver.thread.runs else settled
+        choices = at_work if world.running else resting
         world.make(draw(draw(st.sampled_from(choices))))
     return world

@@ -41,7 +41,7 @@ KNOWN: list[Json] = [
     message("m0", "hello again"),
     message("m1", LONG),
     message("m1", 1),
-    message("m1", True),  # noqa: FBT003 - the content
+    message("m1", content=True),
     message(None, "I have no id, and I am long enough to be told apart."),
     message(
         "m2", [{"type": "text", "text": "parts"}], tool_calls=[{"id": "call0", "name": "search"}]
@@ -149,6 +149,10 @@ def _sends(messages: Json, pick: int) -> Json:
     return sends
 
 
+def _joined(pick: int) -> Json:
+    return {"$": ["set", ["a", "b"][: pick % 3]]}
+
+
 CHANNELS: Sequence[str] = (
     *["messages"] * 5,
     *["state", "state", "text", "plain", "plain", "flag", "flag", "flag", "marked", "log", "log"],
@@ -173,7 +177,7 @@ _VALUES: dict[str, Callable[[Json, Json, int, Speaker], Json]] = {
     },
     "__pregel_tasks": lambda _, said, pick, world: _sends(said, pick),
     "branch:to:agent": lambda _, said, pick, world: None,
-    "join:a+b:c": lambda _, said, pick, world: {"$": ["set", ["a", "b"][: pick % 3]]},
+    "join:a+b:c": lambda _, said, pick, world: _joined(pick),
 }
 
 DROPS = 19
