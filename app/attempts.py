@@ -167,7 +167,10 @@ class Attempt:
             return None
         try:
             runner = self._runners.runner(self._run.accepted.graph_id)
-            end = await runner.run(self._context())
+            with self._executor.observer.attempt(
+                self.thread_id, self.run_id, self.number, runner.graph_id
+            ):
+                end = await runner.run(self._context())
         except asyncio.CancelledError:
             if self._is_cancelled:
                 return self._end

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ..infrastructure.graphs.authoring import Custom, MessageChunk, RunHandle, Update
@@ -12,9 +12,11 @@ from ..infrastructure.graphs.registry import GraphRegistry
 from ..infrastructure.log.opening import open_store
 from ..infrastructure.log.sqlite import SQLiteSettings
 from ..infrastructure.work.system import AsyncioTasks, SystemClock, SystemIds
+from .observing import Nobody, Several, observer_of
 
 if TYPE_CHECKING:
-    from ..domain.ports import Clock, EventStore, Ids, Tasks
+    from ..domain.ports import Clock, EventStore, Ids, Observer, Tasks
+    from .metrics import Metrics
     from .settings import Settings
 
 __all__ = [
@@ -27,6 +29,7 @@ __all__ = [
     "RunHandle",
     "Update",
     "default_ports",
+    "ports_of",
 ]
 
 
@@ -40,14 +43,25 @@ class Ports:
     tasks: Tasks
     holder: str
     """This process's name in leases."""
+    observer: Observer = field(default_factory=Nobody)
 
 
-def default_ports(url: str, settings: Settings) -> Ports:
+def default_ports(url: str, settings: Settings, observer: Observer | None = None) -> Ports:
     """Return the real ones: the store that the URL names, the system's clock, ids and tasks."""
+    observer = observer or Nobody()
     store = open_store(
         url,
+        on_group=observer.group_written,
         lease_seconds=settings.lease_seconds,
         sqlite=SQLiteSettings(synchronous=settings.synchronous, poll_seconds=settings.poll_seconds),
         group_max=settings.group_commit_max,
     )
-    return Ports(store, SystemClock(), SystemIds(), AsyncioTasks(), store.holder)
+    return Ports(store, SystemClock(), SystemIds(), AsyncioTasks(), store.holder, observer)
+
+
+def ports_of(store: str | Ports, settings: Settings, metrics: Metrics | None) -> Ports:
+    """Return an engine's ports, which tell its metrics and traces too."""
+    observer = observer_of(metrics, settings)
+    if isinstance(store, str):
+        return default_ports(store, settings, observer)
+    return replace(store, observer=Several([store.observer, observer]))

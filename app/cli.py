@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import sys
 from collections.abc import AsyncGenerator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, Literal, NoReturn
 
 import orjson
 import typer
@@ -23,7 +22,7 @@ from ..domain.importing import ImportTarget
 from ..infrastructure.graphs.loading import load_graphs
 from ..infrastructure.graphs.registry import GraphRegistry
 from ..infrastructure.graphs.weather import agent
-from . import audit, doctor_command, import_command, serving
+from . import audit, doctor_command, import_command, logs, serving
 from .demo import run_demo
 from .engine import Engine
 from .settings import Settings
@@ -87,6 +86,10 @@ def serve(
         ),
     ] = 2024,
     *,
+    log_format: Annotated[
+        Literal["text", "json"],
+        typer.Option(help="The form of the log's lines.", envvar="THREADFOLD_LOG_FORMAT"),
+    ] = "text",
     demo_agent: Annotated[
         bool,
         typer.Option(
@@ -97,12 +100,7 @@ def serve(
     ] = False,
 ) -> None:
     """Serve graphs to the official LangGraph SDKs, until told to stop."""
-    logging.basicConfig(
-        level=logging.INFO,
-        stream=sys.stderr,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    logs.configure(log_format)
 
     async def work() -> None:
         registry = _graphs(config, is_demo=demo_agent)

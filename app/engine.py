@@ -20,12 +20,13 @@ from ..domain.errors import (
     ThreadBusyError,
 )
 from ..domain.values import canonical
-from .bootstrap import GraphRegistry, default_ports
+from .bootstrap import GraphRegistry, ports_of
 from .checkpoint_logs import WholeThreads
 from .copies import copy_intents
 from .doctor import Doctor
 from .executor import Executor
 from .hub import Hub
+from .observing import metrics_of
 from .options import accepted_options, named_checkpoint, resumes
 from .queries import Queries
 from .settings import Settings
@@ -68,23 +69,18 @@ class Engine:
     ) -> None:
         self.settings = settings or Settings()
         self.graphs = registry or GraphRegistry()
-        ports = default_ports(store, self.settings) if isinstance(store, str) else store
-        self._ports = ports
+        self.metrics = metrics_of(self.settings)
+        self._ports = ports = ports_of(store, self.settings, self.metrics)
         self._hub = Hub()
         self._executor = Executor(
-            ports.store,
-            self._hub,
-            self.settings,
-            clock=ports.clock,
-            ids=ports.ids,
-            tasks=ports.tasks,
-        )
+            ports.store, self._hub, self.settings,
+            clock=ports.clock, ids=ports.ids, tasks=ports.tasks, observer=ports.observer,
+        )  # fmt: skip
         self._wholes = WholeThreads(ports.store, self._executor)
         self._states = States(ports.store, self._executor, self._wholes, self.graphs)
         self.queries = Queries(ports.store, self._executor, self._states)
         self.doctor = Doctor(
-            self._executor, self._wholes, self.settings, clock=ports.clock, ids=ports.ids
-        )
+            self._executor, self._wholes, self.settings, clock=ports.clock, ids=ports.ids)  # fmt: skip
         self._updates = Updates(
             self._executor, self._wholes, self._states, self.graphs, self.settings,
             clock=ports.clock, ids=ports.ids,
@@ -103,6 +99,11 @@ class Engine:
     def is_open(self) -> bool:
         """Whether the engine was started, and not closed since."""
         return self._is_open
+
+    @property
+    def slots(self) -> tuple[int, int]:
+        """Runs that could start here at once, and attempts that outlived their grace time and have not stopped."""
+        return self._worker.slots_free, self._worker.fenced_attempts
 
     # ------------------------------------------------------------------ life
 

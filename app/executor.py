@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakValueDictionary
 
-from ..domain.decisions import decide
 from ..domain.errors import (
     ContentionError,
     RefusedError,
@@ -17,12 +16,14 @@ from ..domain.errors import (
     StoreUnavailableError,
     VersionConflictError,
 )
-from ..domain.events import RecordedEvent, RunAccepted, RunRolledBack, RunStarted
+from ..domain.events import RecordedEvent, RunAccepted, RunRolledBack
 from ..domain.ports import Append, Lease, StoredSnapshot
 from ..domain.snapshots import SNAPSHOT_SCHEMA
-from ..domain.thread import EMPTY_THREAD, Thread, evolve, fold
+from ..domain.thread import EMPTY_THREAD, Thread, fold
 from .cache import ThreadCache
+from .deciding import decided, lease_of
 from .hub import Committed
+from .observing import Nobody
 from .rows import hidden_runs, hides_all, run_rows, thread_row
 from .snapshot_codec import decode_snapshot, encode_snapshot
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     from ..domain.events import Events
     from ..domain.graph_ports import Intent
-    from ..domain.ports import Clock, EventStore, Ids, Tasks
+    from ..domain.ports import Clock, EventStore, Ids, Observer, Tasks
     from .hub import Hub
     from .settings import Settings
 
@@ -75,7 +76,9 @@ class Executor:
         clock: Clock,
         ids: Ids,
         tasks: Tasks,
+        observer: Observer | None = None,
     ) -> None:
+        self.observer = observer or Nobody()
         self._store = store
         self._hub = hub
         self._settings = settings
@@ -153,10 +156,10 @@ class Executor:
         now = max(self._clock.now(), thread.updated_at + MICROSECOND)
         try:
             if len(intents) < INTENTS_AT_ONCE:
-                planned, threads = _decided(thread_id, thread, intents, now, envelope)
+                planned, threads = decided(thread_id, thread, intents, now, envelope.actor)
             else:
                 planned, threads = await asyncio.to_thread(
-                    _decided, thread_id, thread, intents, now, envelope
+                    decided, thread_id, thread, intents, now, envelope.actor
                 )
         except RefusedError:
             # A refusal is an answer too: it must not rest on a state that another process has moved on from.
@@ -168,12 +171,14 @@ class Executor:
                 return None
             return Outcome((), thread, thread)
         append = self._planned(thread_id, thread, threads[-1], planned, envelope)
+        began = self._clock.monotonic()
         try:
             recorded = await self._store.append(append)
         except VersionConflictError:
             return None
         except RunIdTakenError:
             return Outcome((), thread, thread)  # A retry of a run that ended long ago.
+        self.observer.appended(recorded, self._clock.monotonic() - began)
         return self._committed(append, recorded, thread, threads)
 
     def _planned(
@@ -194,7 +199,7 @@ class Executor:
             runs=run_rows(thread_id, before, after, planned),
             hide_runs=hidden_runs(planned),
             accepts=frozenset(e.run_id for e in events if isinstance(e, RunAccepted)),
-            lease=_lease(thread_id, events, envelope.holder),
+            lease=lease_of(thread_id, events, envelope.holder),
             release=envelope.release,
             erase_runs=self._erased(events),
             erase_thread=hides_all(planned),
@@ -373,26 +378,3 @@ class Executor:
 
         self._tasks.start(run(), name)
         return result
-
-
-def _decided(
-    thread_id: str, thread: Thread, intents: Sequence[Intent], now: datetime, envelope: _Envelope
-) -> tuple[list[RecordedEvent], list[Thread]]:
-    """Decide intent by intent; return the events with their places, and the thread as it will stand after each."""
-    planned: list[RecordedEvent] = []
-    threads: list[Thread] = []
-    for intent in intents:
-        command = intent(thread, now) if callable(intent) else intent
-        for event in () if command is None else decide(command, thread):
-            recorded = RecordedEvent(thread_id, thread.version + 1, 0, now, event, envelope.actor)
-            planned.append(recorded)
-            thread = evolve(thread, recorded)
-            threads.append(thread)
-    return planned, threads
-
-
-def _lease(thread_id: str, events: Events, holder: str | None) -> Lease | None:
-    for event in events:
-        if isinstance(event, RunStarted) and holder is not None:
-            return Lease(thread_id, event.run_id, event.attempt, holder)
-    return None

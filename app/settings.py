@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+
+def _listed(value: object) -> object:
+    """Return a text with commas as the list that an environment variable means by it."""
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+Origins = Annotated[tuple[str, ...], BeforeValidator(_listed)]
 
 
 class Settings(BaseModel):
@@ -42,5 +52,11 @@ class Settings(BaseModel):
     """SQLite only. FULL: what is acknowledged survives a power cut. NORMAL: it survives a crash of the process."""
     group_commit_max: int = Field(default=256, ge=1)
     """Appends that share one transaction at most; 1: one transaction each."""
+    metrics: bool = True
+    """Whether the engine counts what it does; the server shows it at `/metrics`."""
+    traces: bool = True
+    """Whether attempts get OpenTelemetry spans, if that is installed."""
+    cors_origins: Origins = ()
+    """Origins whose pages may call the server from a browser; none: those of this machine; `*`: all. With commas between them."""
     body_bytes_max: int = Field(default=8 * 1024 * 1024, ge=1024)
     """The largest request body that the server reads."""

@@ -125,6 +125,11 @@ class Worker:
         """Runs that could start at once."""
         return self._slots_free
 
+    @property
+    def fenced_attempts(self) -> int:
+        """Attempts whose code outlived its grace time, and still has not stopped."""
+        return len(self._attempts - {place.attempt for place in self._places.values()})
+
     def _has(self, lease: Lease) -> bool:
         place = self._places.get(lease.thread_id)
         return place is not None and (place.holds_slot or place.attempt is not None)

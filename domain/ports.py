@@ -290,3 +290,31 @@ class Tasks(Protocol):
     def start(self, work: Coroutine[Any, Any, None], name: str) -> TaskHandle:
         """Start the work; `name` shows up in logs."""
         ...
+
+
+class Surroundings(Protocol):
+    """What is entered before code runs, and left after it."""
+
+    def __enter__(self) -> object:
+        """Enter."""
+        ...
+
+    def __exit__(self, kind: Any, error: Any, trace: Any, /) -> bool | None:  # noqa: ANN401 - as all of them have it
+        """Leave; `error` is what the code raised."""
+        ...
+
+
+class Observer(Protocol):
+    """Is told what happens, for metrics and traces. Nothing that it does may raise, wait, or change anything."""
+
+    def appended(self, events: Sequence[RecordedEvent], seconds: float) -> None:
+        """Hear of events that this process made durable, and of how long the append took."""
+        ...
+
+    def group_written(self, size: int, seconds: float) -> None:
+        """Hear of a group of writes that shared a transaction; called in the writer's thread."""
+        ...
+
+    def attempt(self, thread_id: str, run_id: str, attempt: int, graph_id: str) -> Surroundings:
+        """Surround the code of an attempt."""
+        ...

@@ -9,7 +9,8 @@ from fastapi import FastAPI
 
 from ... import __version__
 from ..engine import Engine
-from . import assistants, problems, runs, system, threads
+from . import assistants, cors, problems, runs, system, threads
+from .access import Access
 from .following import Following
 from .limits import BodyLimit
 
@@ -38,10 +39,17 @@ def create_app(engine: Engine) -> FastAPI:
     )
     app.state.engine = engine
     app.state.following = set[Following]()
+    # The last one added sees a request first.
     app.add_middleware(BodyLimit, bytes_max=engine.settings.body_bytes_max)
+    cors.install(app, engine.settings.cors_origins)
+    app.add_middleware(Access, requests=engine.metrics.requests if engine.metrics else None)
     problems.install(app)
     for module in (runs, threads, system, assistants):  # The busiest first: each is asked in turn.
         app.include_router(module.router)
+    if engine.metrics is not None:
+        from .metrics import metrics  # noqa: PLC0415 - what it needs takes long to import
+
+        app.add_api_route("/metrics", metrics, include_in_schema=False)
     return app
 
 

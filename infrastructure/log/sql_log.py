@@ -75,12 +75,14 @@ class SQLLog:
         *,
         group_max: int = 256,
         crash_point: Callable[[str], None] | None = None,
+        on_group: Callable[[int, float], None] | None = None,
     ) -> None:
         self.database = database
         self.tasks = SQLTasks(database.statements)
         self._sql = database.statements
         self._listeners: set[Callable[[], None]] = set()
-        options: dict[str, Any] = {} if crash_point is None else {"crash_point": crash_point}
+        hooks: dict[str, Any] = {"crash_point": crash_point, "on_group": on_group}
+        options = {name: hook for name, hook in hooks.items() if hook is not None}
         self.writer = GroupWriter(
             database.connect_writer, group_max=group_max, on_commit=self._notify, **options
         )

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from queue import Empty, SimpleQueue
 from threading import Event, Lock, Thread
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from eventsourcing.persistence import OperationalError, PersistenceError
@@ -89,7 +90,8 @@ def _no_crash(_point: str) -> None:
 class GroupWriter:
     """Writes in order of submission, many at a time, over one session.
 
-    `on_commit` is called in the writer's thread after each commit that added events.
+    `on_commit` is called in the writer's thread after each commit that added events, `on_group` after each group with its size
+    and the seconds that it took.
     """
 
     def __init__(
@@ -100,7 +102,9 @@ class GroupWriter:
         queue_max: int = 20_000,
         on_commit: Callable[[], None] = lambda: None,
         crash_point: Callable[[str], None] = _no_crash,
+        on_group: Callable[[int, float], None] | None = None,
     ) -> None:
+        self._on_group = on_group
         self._connect = connect
         self._group_max = group_max
         self._queue_max = queue_max
@@ -177,6 +181,7 @@ class GroupWriter:
         self, works: Sequence[Write | Task], answer_all: Callable[[Sequence[Any]], object]
     ) -> Sequence[Any]:
         """Write a group; whatever happens, there is an answer for each of its works."""
+        began = perf_counter()
         try:
             outcomes = self._outcomes(works)
             self._crash_point("before_ack")
@@ -185,6 +190,8 @@ class GroupWriter:
             outcomes = [error] * len(works)
             self._disconnect()
         answer_all(outcomes)
+        if self._on_group is not None:
+            self._on_group(len(works), perf_counter() - began)
         if self._has_news:
             self._has_news = False
             self._on_commit()

@@ -1,0 +1,28 @@
+"""`GET /metrics`, in Prometheus' text format."""
+
+from __future__ import annotations
+
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from .following import Following
+from .requests import engine_of
+
+
+async def metrics(request: Request) -> Response:
+    """Return what this process measured, and what is in flight in the whole store."""
+    engine = engine_of(request)
+    found = engine.metrics
+    if found is None:
+        raise HTTPException(404, "Not Found")
+    for status in ("pending", "running"):
+        runs = await engine.queries.list_in_flight(status)
+        found.in_flight.labels(status).set(len(runs))
+    following: set[Following] = request.app.state.following
+    found.streams.set(len(following))
+    slots_free, fenced = engine.slots
+    found.slots_free.set(slots_free)
+    found.fenced.set(fenced)
+    return Response(generate_latest(found.registry), media_type=CONTENT_TYPE_LATEST)
