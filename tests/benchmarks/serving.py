@@ -96,7 +96,11 @@ async def _latencies(
         "no-op": lambda _: timed_async(noop.runs.wait(NOBODY, "instant", input=INPUT)),
         "wait": lambda thread_id: timed_async(ours.runs.wait(thread_id, "instant", input=INPUT)),
         "create and join": lambda thread_id: timed_async(_create_and_join(ours, thread_id)),
-        "create a thread": lambda _: timed_async(ours.threads.create()),
+        "create a thread": lambda _: timed_async(ours.threads.create(metadata={"team": "a"})),
+        "search threads": lambda _: timed_async(ours.threads.search(limit=10)),
+        "search by metadata": lambda _: timed_async(
+            ours.threads.search(metadata={"team": "a"}, limit=10)
+        ),
         "first event": lambda thread_id: _first(ours, thread_id, "metadata"),
         "first values": lambda thread_id: _first(ours, thread_id, "values"),
     }
@@ -134,6 +138,8 @@ def _times(times: dict[str, list[float]]) -> list[Row]:
         "wait": "`runs.wait`, p50 (p95)",
         "create and join": "`runs.create` and `runs.join`, p50 (p95)",
         "create a thread": "`threads.create`, p50 (p95)",
+        "search threads": "`threads.search`, the newest ten, p50 (p95)",
+        "search by metadata": "`threads.search`, the newest ten with this metadata, p50 (p95)",
         "no-op": "For comparison: one call to the no-op app, p50 (p95)",
     }
     result: list[Row] = []
@@ -144,6 +150,7 @@ def _times(times: dict[str, list[float]]) -> list[Row]:
             Row(
                 what,
                 measured=f"{show_seconds(half)} ({show_seconds(most)})",
+                ratio=f"{half / percentile(times['no-op'], 0.5):.2f}",
                 goal="" if goal is None else f"≤ {show_seconds(goal)}",
                 is_met=None if goal is None else half <= goal,
             )
