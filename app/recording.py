@@ -72,6 +72,8 @@ class Recorder:
         self._held: deque[tuple[int, Callable[[], None]]] = deque()
         self._progress = asyncio.Event()
         self._written_at = float("-inf")
+        self._can_wait = False
+        """What is queued is the run's input alone: of code that is done soon, it goes with the first step."""
         self._urge = asyncio.Event()
         """Set when what is queued is to be written at once."""
 
@@ -83,7 +85,10 @@ class Recorder:
             StoreError: the store is away.
         """
         lease = self._lease
-        self._urge.set()
+        if write.source == "input":
+            self._can_wait = True
+        else:
+            self._urge.set()
         self._queue(
             RecordStep(
                 thread_id=lease.thread_id,
@@ -236,7 +241,8 @@ class Recorder:
     async def _gather(self) -> None:
         """Let more come together, unless somebody waits for what is there, or nothing came for a while before."""
         loop = asyncio.get_running_loop()
-        is_burst = loop.time() - self._written_at < BURST_SECONDS
+        is_burst = self._can_wait or loop.time() - self._written_at < BURST_SECONDS
+        self._can_wait = False
         if is_burst and len(self._queued) < QUEUED_MAX and not self._urge.is_set():
             alarm = loop.call_later(GATHERED_SECONDS, self._urge.set)
             await self._urge.wait()
