@@ -226,14 +226,14 @@ class States:
         while state is not None and state.checkpoint is not None:
             yield _view(thread_id, thread, state)
             oldest, state = state, state.parent
-        if oldest is None or oldest.checkpoint is None or oldest.checkpoint.parent_id is None:
+        wanted = None if oldest is None else _older_in_sight(thread, oldest)
+        if oldest is None or oldest.checkpoint is None or wanted is None:
             return
-        wanted = oldest.checkpoint.parent_id
         by_id = await self._all_steps(thread_id, oldest.checkpoint.version)
         while wanted is not None and wanted in by_id:
             found, at = by_id[wanted]
             yield _view(thread_id, at, found)
-            wanted = found.checkpoint.parent_id if found.checkpoint else None
+            wanted = _older_in_sight(thread, found)
 
     async def _all_steps(
         self, thread_id: str, before_version: int
@@ -269,6 +269,14 @@ class States:
     def _graph(self, thread: Thread) -> StatefulGraph | None:
         runner = self.runner_of(thread)
         return None if runner is None else stateful(runner)
+
+
+def _older_in_sight(thread: Thread, state: State) -> str | None:
+    """Return the id of the state that a function's state came of, unless it was pruned."""
+    checkpoint = state.checkpoint
+    if checkpoint is None or checkpoint.version <= thread.pruned_version:
+        return None
+    return checkpoint.parent_id
 
 
 def _view(thread_id: str, thread: Thread, state: State) -> StateView:
