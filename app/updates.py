@@ -135,7 +135,7 @@ class Updates:
             del now
             if not thread.is_present or thread.runs or values is None:
                 return made(None, {}, ())
-            runner = _reducing(self._runner(thread_id, thread))
+            runner = reducing(self._runner(thread_id, thread))
             if as_node is not None and runner.nodes is not None and as_node not in runner.nodes:
                 raise UnknownNodeError(node=as_node)
             before = thread.values()
@@ -167,7 +167,8 @@ async def _require(
             raise CheckpointNotFoundError(checkpoint_id=wanted)
 
 
-def _reducing(runner: GraphRunner) -> ReducingGraph:
+def reducing(runner: GraphRunner) -> ReducingGraph:
+    """Return the runner as one whose reducers change states; raises InvalidInputError if it has none."""
     if not hasattr(runner, "update"):
         graph_id = runner.graph_id
         message = f"The graph {graph_id} has no reducers: its state cannot be changed from outside"

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from ..domain.channels import Items
-    from ..domain.events import RunAccepted, RunError, Task
+    from ..domain.events import RunAccepted, RunError, Task, TimeToLive
     from ..domain.ports import RunRow, ThreadStatus
     from ..domain.saved import SavedCheckpoint
     from ..domain.thread import Checkpoint, State, Thread
@@ -37,6 +37,8 @@ class ThreadView:
     has_ended_run: bool
     version: int
     state_values: StateValues | None
+    ttl: TimeToLive | None = None
+    expires_at: datetime | None = None
 
     @property
     def values(self) -> JsonObject | None:
@@ -147,4 +149,6 @@ def thread_view(thread_id: str, thread: Thread) -> ThreadView:
         has_ended_run=thread.last_run is not None,
         version=thread.version,
         state_values=StateValues(thread.state, thread.items) if thread.has_values else None,
+        ttl=thread.ttl,
+        expires_at=thread.expires_at,
     )

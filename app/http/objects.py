@@ -9,6 +9,7 @@ from uuid import NAMESPACE_OID, uuid5
 from ...domain.checkpoint_times import full_time
 from ...domain.events import RunError, Task
 from ...domain.state import Checkpoint, State
+from ..extraction import Path
 from ..graph_states import GraphState, TaskState
 from ..views import RunResult, RunView, StateView, ThreadView
 from .responses import timestamp
@@ -66,6 +67,29 @@ def thread_object(view: ThreadView) -> dict[str, Any]:
         }
         content["error"] = error_object(view.error)
     return content
+
+
+def ttl_object(view: ThreadView) -> dict[str, Any] | None:
+    """Return how long a thread lives without a change; `expires_at` is null while a run is in flight."""
+    if view.ttl is None:
+        return None
+    return {
+        "strategy": view.ttl.strategy,
+        "ttl_minutes": view.ttl.minutes,
+        "expires_at": None if view.expires_at is None else timestamp(view.expires_at),
+    }
+
+
+def found_thread(
+    view: ThreadView, fields: frozenset[str] | None, paths: Mapping[str, Path]
+) -> dict[str, Any]:
+    """Return these fields of a thread, and what the paths lead to."""
+    whole = thread_object(view)
+    content = picked(whole, fields)
+    if not paths:
+        return content
+    found = {alias: path.read(whole, view.state_values) for alias, path in paths.items()}
+    return {**content, "extracted": found}
 
 
 def error_object(error: RunError | None) -> dict[str, Any] | None:
