@@ -168,7 +168,7 @@ class States:
             OptionError: the thread is a function's, and something is asked for that its states do not have.
         """
         if not thread.state.is_typed:
-            self._check_function(thread, metadata, checkpoint)
+            self._check_function(thread, checkpoint)
         graph = self._graph(thread) if thread.state.is_typed else None
         if graph is not None:
             log = BufferedLog(thread_id, thread, self._executor, self._wholes)
@@ -253,18 +253,13 @@ class States:
                     states[thread.state.checkpoint.checkpoint_id] = (thread.state, thread)
         return states
 
-    def _check_function(
-        self, thread: Thread, metadata: Mapping[str, Json], checkpoint: Mapping[str, Json]
-    ) -> None:
+    def _check_function(self, thread: Thread, checkpoint: Mapping[str, Json]) -> None:
         """Refuse what states of functions do not have; a thread that nothing has run on yet may be anything's."""
         runner = self.runner_of(thread)
         if not thread.has_values and (runner is None or stateful(runner) is not None):
             return
-        if metadata:
-            raise OptionError("metadata", "not supported yet for threads of functions")
-        for name in ("checkpoint_ns", "checkpoint_id"):
-            if name in checkpoint:
-                raise OptionError(f"checkpoint.{name}", "only for threads of LangGraph graphs")
+        if "checkpoint_ns" in checkpoint:
+            raise OptionError("checkpoint.checkpoint_ns", "only for threads of LangGraph graphs")
 
     def _graph(self, thread: Thread) -> StatefulGraph | None:
         runner = self.runner_of(thread)

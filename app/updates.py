@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from .states import States
 
 
+NOT_OF_FUNCTIONS = ("__copy__", "__input__")
+"""A function has no point at which an input could wait, and no older state to go back to."""
+
+
 class Updates:
     """Changes states while nothing is in flight."""
 
@@ -129,6 +133,8 @@ class Updates:
     ) -> None:
         for name in checkpoint:
             raise OptionError(name, "only for threads of LangGraph graphs")
+        if as_node in NOT_OF_FUNCTIONS:
+            raise OptionError("as_node", f"{as_node} is only for threads of LangGraph graphs")
         checkpoint_id = self._ids.checkpoint_id()
 
         def intent(thread: Thread, now: datetime) -> UpdateState:

@@ -83,11 +83,14 @@ class StateView:
 
     @property
     def own_metadata(self) -> JsonObject:
-        """What the graph said of a checkpoint that it saved."""
+        """What the graph said of a checkpoint that it saved; of a function's, where it came from."""
         if self.told is not None:
             return self.told.metadata or {}
         if self.saved is None:
-            return {}
+            checkpoint = self.checkpoint
+            if checkpoint is None:
+                return {}
+            return checkpoint_metadata(checkpoint, self.thread_id, self.metadata)
         own: JsonObject = {"source": self.saved.source, "step": self.saved.step}
         return {**own, **plain_object(self.saved.metadata)}
 
@@ -152,3 +155,24 @@ def thread_view(thread_id: str, thread: Thread) -> ThreadView:
         ttl=thread.ttl,
         expires_at=thread.expires_at,
     )
+
+
+def checkpoint_metadata(
+    checkpoint: Checkpoint, thread_id: str, thread_metadata: JsonObject
+) -> JsonObject:
+    """Return where a function's checkpoint came from: a run's step, or an update from outside."""
+    own: JsonObject = {
+        "source": checkpoint.source,
+        "step": checkpoint.step,
+        "parents": {},
+        "thread_id": thread_id,
+    }
+    if checkpoint.run_id is None:
+        graph: JsonObject = {
+            name: thread_metadata[name]
+            for name in ("graph_id", "assistant_id")
+            if name in thread_metadata
+        }
+        return {**graph, **own}
+    run: JsonObject = {"run_id": checkpoint.run_id, "run_attempt": checkpoint.attempt}
+    return {**thread_metadata, **own, **run}

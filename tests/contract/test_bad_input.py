@@ -274,7 +274,12 @@ async def test_fields_may_hold_their_defaults(client: LangGraphClient, thread_id
         ("/threads/search", {"offset": -1}, "offset"),
         ("/threads/search", {"ids": ["x"]}, "Invalid thread ID: must be a UUID"),
         ("/threads/search", {"select": ["x"]}, "select"),
-        ("/threads/{t}/history", {"metadata": {"a": 1}}, "metadata"),
+        ("/threads/{t}/history", {"metadata": [1]}, "metadata"),
+        (
+            "/threads/{t}/history",
+            {"checkpoint": {"checkpoint_ns": "inner"}},
+            "checkpoint.checkpoint_ns",
+        ),
         ("/threads/{t}/history", {"limit": 0}, "limit"),
         ("/threads/{t}/state", {"values": {}, "checkpoint_id": UNKNOWN}, "checkpoint_id"),
         ("/threads/{t}/state/checkpoint", {}, "checkpoint"),
