@@ -9,6 +9,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
+from ..domain.ends import end_status
 from ..domain.events import (
     CheckpointRecorded,
     CheckpointsHidden,
@@ -31,14 +32,13 @@ from ..domain.events import (
     ToolCallRecorded,
     WritesRecorded,
 )
-from ..domain.thread import end_status
 from ..domain.typed import is_message, plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
-    from ..domain.events import RecordedEvent, ThreadEvent
+    from ..domain.events import RecordedEvent, ThreadEvent, TimeToLive
     from ..domain.values import Json, JsonObject
 
 UNDONE = "strike dim"
@@ -229,11 +229,11 @@ def what_it_did(event: ThreadEvent) -> str:  # noqa: C901 - one arm an event
     """Say what an event did, in a line."""
     match event:
         case ThreadCreated():
-            return "the thread exists"
+            return f"the thread exists{_lives(event.ttl)}"
         case ThreadCopied():
             return f"copied from thread {event.source_thread_id} at version {event.source_version}"
         case ThreadPatched():
-            return f"metadata: {', '.join(event.metadata)}"
+            return f"metadata: {', '.join(event.metadata)}{_lives(event.ttl)}"
         case ThreadDeleted():
             return "the thread is gone, with all that it held"
         case RunAccepted():
@@ -275,6 +275,13 @@ def what_it_did(event: ThreadEvent) -> str:  # noqa: C901 - one arm an event
             return f"tool call {event.call_id} of {event.name} {event.status}"
         case _:
             assert_never(event)
+
+
+def _lives(ttl: TimeToLive | None) -> str:
+    if ttl is None:
+        return ""
+    end = "is deleted" if ttl.strategy == "delete" else "keeps its newest state only"
+    return f"; after {ttl.minutes:g} min without a change it {end}"
 
 
 def _why(reason: str, by_run_id: str | None) -> str:

@@ -7,10 +7,7 @@ from typing import TYPE_CHECKING, Literal, cast
 
 from ..domain.commands import (
     CancelRun,
-    CreateThread,
     DeleteRun,
-    DeleteThread,
-    PatchThread,
     SubmitRun,
 )
 from ..domain.errors import (
@@ -22,9 +19,9 @@ from ..domain.errors import (
 from ..domain.values import canonical
 from .bootstrap import GraphRegistry, ports_of
 from .checkpoint_logs import WholeThreads
-from .copies import copy_intents
 from .doctor import Doctor
 from .executor import Executor
+from .expiry import Expiry
 from .hub import Hub
 from .observing import metrics_of
 from .options import accepted_options, named_checkpoint, resumes
@@ -32,8 +29,8 @@ from .queries import Queries
 from .settings import Settings
 from .states import States
 from .streams import Streams
+from .threads import Threads
 from .updates import Updates
-from .views import thread_view
 from .worker import Worker
 
 if TYPE_CHECKING:
@@ -85,10 +82,18 @@ class Engine:
             self._executor, self._wholes, self._states, self.graphs, self.settings,
             clock=ports.clock, ids=ports.ids,
         )  # fmt: skip
+        self.threads = Threads(
+            self._executor, self._wholes, self.graphs, self.settings,
+            clock=ports.clock, ids=ports.ids, tasks=ports.tasks,
+        )  # fmt: skip
         self._streams = Streams(ports.store, self._executor, self._hub, self.queries)
         self._worker = Worker(
             ports.store, self._executor, self._hub, self.graphs, self._wholes, self.settings,
             holder=ports.holder, clock=ports.clock, ids=ports.ids, tasks=ports.tasks,
+        )  # fmt: skip
+        self._expiry = Expiry(
+            ports.store, self._executor, self._hub, self.settings,
+            clock=ports.clock, tasks=ports.tasks,
         )  # fmt: skip
         self._follow: TaskHandle | None = None
         self._drain: TaskHandle | None = None
@@ -117,6 +122,7 @@ class Engine:
             self._executor.seen_position = await self._ports.store.head_position()
             if self.settings.worker_slots:
                 await self._worker.start()
+                self._expiry.start()
             self._follow = self._ports.tasks.start(self._take_up(), "follow other processes")
             await self._ports.store.erase_pending()
         except BaseException:
@@ -130,6 +136,7 @@ class Engine:
         self._is_open = False
         if self._follow is not None:
             self._follow.cancel()
+        self._expiry.stop()
         await self.drain()
         self._hub.close()
         await self._ports.store.close()
@@ -210,11 +217,7 @@ class Engine:
         if_exists: Literal["raise", "do_nothing"] = "raise",
     ) -> ThreadView:
         """Create a thread. Raises ThreadExistsError, unless an existing one is to be left as it is."""
-        thread_id = thread_id or self._ports.ids.thread_id()
-        command = CreateThread(
-            thread_id=thread_id, metadata=_object(metadata, "metadata"), if_exists=if_exists
-        )
-        return thread_view(thread_id, (await self._executor.execute(thread_id, command)).thread)
+        return await self.threads.create(thread_id, metadata=metadata, if_exists=if_exists)
 
     async def get_thread(self, thread_id: str) -> ThreadView:
         """Return a thread. Raises ThreadNotFoundError."""
@@ -222,18 +225,15 @@ class Engine:
 
     async def patch_thread(self, thread_id: str, metadata: Mapping[str, object]) -> ThreadView:
         """Set keys of the metadata (shallow merge). Raises ThreadNotFoundError."""
-        command = PatchThread(thread_id=thread_id, metadata=_object(metadata, "metadata"))
-        return thread_view(thread_id, (await self._executor.execute(thread_id, command)).thread)
+        return await self.threads.patch(thread_id, metadata)
 
     async def delete_thread(self, thread_id: str) -> None:
         """Delete a thread with all that it holds, and stop its runs. Raises ThreadNotFoundError."""
-        await self._executor.execute(thread_id, DeleteThread(thread_id=thread_id))
+        await self.threads.delete(thread_id)
 
     async def copy_thread(self, thread_id: str) -> ThreadView:
         """Create a thread with the state that stands in another, its run in flight left out. Raises ThreadNotFoundError."""
-        copy_id = self._ports.ids.thread_id()
-        intents = await copy_intents(self._wholes, thread_id, copy_id)
-        return thread_view(copy_id, (await self._executor.execute(copy_id, *intents)).thread)
+        return await self.threads.copy(thread_id)
 
     async def update_state(
         self,

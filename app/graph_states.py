@@ -98,6 +98,12 @@ class StatefulGraph(Protocol):
         """Change the state as if `as_node` had given these values; return what names the new checkpoint."""
         ...
 
+    async def apply_supersteps(
+        self, log: CheckpointLog, thread_id: str, supersteps: Sequence[Sequence[JsonObject]]
+    ) -> None:
+        """Change the state superstep by superstep: each is a list of updates with `values` or `command`, and `as_node`."""
+        ...
+
 
 def stateful(runner: GraphRunner) -> StatefulGraph | None:
     """Return the runner as one that tells of its graph's states, if it is one."""

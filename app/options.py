@@ -169,6 +169,12 @@ def _check_command(field: str, command: Json, nodes: Collection[str] | None) -> 
         _check_node(f"{field}.goto", node, nodes)
 
 
+def checked_command(field: str, command: Json, nodes: Collection[str] | None) -> None:
+    """Raise InvalidInputError if this is neither a command of the graph nor nothing."""
+    if not _is_nothing(command):
+        _check_command(field, command, nodes)
+
+
 def _check_stops(field: str, stops: Json, nodes: Collection[str] | None) -> None:
     if stops == "*":
         return

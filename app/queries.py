@@ -16,7 +16,7 @@ from ..domain.typed import plain, plain_object
 from ..domain.values import canonical
 from .options import named_checkpoint
 from .rows import in_flight_row
-from .search import ALL, ThreadFilter, find_threads
+from .search import ThreadFilter, ThreadSearch
 from .state_values import StateValues
 from .views import RunResult, RunView, StateView, ThreadView, thread_view
 
@@ -39,6 +39,7 @@ class Queries:
         self._store = store
         self._executor = executor
         self._states = states
+        self._search = ThreadSearch(store, executor)
 
     # ------------------------------------------------------------------ threads
 
@@ -68,24 +69,14 @@ class Queries:
         offset: int = 0,
     ) -> tuple[list[ThreadView], bool]:
         """Return the threads that match, and whether there are more behind them."""
-        rows = await find_threads(
-            self._store,
-            where,
-            order=order,
-            is_descending=is_descending,
-            limit=limit + 1,
-            offset=offset,
+        found, has_more = await self._search.find(
+            where, order=order, is_descending=is_descending, limit=limit, offset=offset
         )
-        views: list[ThreadView] = []
-        for row in rows[:limit]:
-            thread = await self._executor.load(row.thread_id)
-            if thread.is_present:  # It may have been deleted meanwhile.
-                views.append(thread_view(row.thread_id, thread))
-        return views, len(rows) > limit
+        return [thread_view(thread_id, thread) for thread_id, thread in found], has_more
 
     async def count_threads(self, where: ThreadFilter) -> int:
         """Return how many threads match."""
-        return len(await find_threads(self._store, where, order="thread_id", limit=ALL))
+        return await self._search.count(where)
 
     # ------------------------------------------------------------------ states
 

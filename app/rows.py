@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..domain.ends import end_status
 from ..domain.events import (
     RunAccepted,
     RunDeleted,
@@ -17,7 +18,6 @@ from ..domain.events import (
     ThreadDeleted,
 )
 from ..domain.ports import RunRow, ThreadRow
-from ..domain.thread import end_status
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,6 +39,7 @@ def thread_row(thread_id: str, thread: Thread) -> ThreadRow:
         updated_at=thread.updated_at,
         state_updated_at=thread.state_updated_at,
         metadata=thread.metadata,
+        expires_at=thread.expires_at,
     )
 
 

@@ -89,6 +89,37 @@ class StateValues:
             return shown[ROOT] if shown.keys() == {ROOT} else shown
         return {name: self._stored(channel) for name, channel in state.channels.items()}
 
+    # ------------------------------------------------------------------ in part
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether the values are those of a graph without channels: one value, of any kind."""
+        return self.state.is_typed and [*self.state.channels] == [ROOT]
+
+    def shown(self) -> Json:
+        """Return the values as `to_encode` shows them. They share the fold's objects: never change them."""
+        values = read_state(self.state, self.items)
+        return values[ROOT] if self.is_bare else values
+
+    def channel(self, name: str) -> list[Json]:
+        """Return the value of one channel, shared like that, as the one element of a list; none if there is no such channel."""
+        if name not in self.state.channels:
+            return []
+        value = read_channel(self.state.channels[name], self.items)
+        return [plain(value) if self.state.is_typed else value]
+
+    def element(self, name: str, at: int) -> list[Json]:
+        """Return one element of a channel's list, without reading the others; none if it is not there."""
+        channel = self.state.channels.get(name)
+        if not isinstance(channel, SharedList):
+            (value,) = self.channel(name) or [None]
+            found = value if isinstance(value, list) else []
+            return [found[at]] if -len(found) <= at < len(found) else []
+        if not -len(channel) <= at < len(channel):
+            return []
+        (value,) = self.items.pick([channel[at % len(channel)]])
+        return [plain(value) if self.state.is_typed else value]
+
     def _stored(self, channel: Channel) -> Any:  # noqa: ANN401 - what orjson takes
         items = self.items
         if not isinstance(items, StoredItems) or not isinstance(channel, SharedList):

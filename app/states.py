@@ -168,7 +168,7 @@ class States:
             OptionError: the thread is a function's, and something is asked for that its states do not have.
         """
         if not thread.state.is_typed:
-            self._check_function(thread, metadata, checkpoint)
+            self._check_function(thread, checkpoint)
         graph = self._graph(thread) if thread.state.is_typed else None
         if graph is not None:
             log = BufferedLog(thread_id, thread, self._executor, self._wholes)
@@ -226,14 +226,14 @@ class States:
         while state is not None and state.checkpoint is not None:
             yield _view(thread_id, thread, state)
             oldest, state = state, state.parent
-        if oldest is None or oldest.checkpoint is None or oldest.checkpoint.parent_id is None:
+        wanted = None if oldest is None else _older_in_sight(thread, oldest)
+        if oldest is None or oldest.checkpoint is None or wanted is None:
             return
-        wanted = oldest.checkpoint.parent_id
         by_id = await self._all_steps(thread_id, oldest.checkpoint.version)
         while wanted is not None and wanted in by_id:
             found, at = by_id[wanted]
             yield _view(thread_id, at, found)
-            wanted = found.checkpoint.parent_id if found.checkpoint else None
+            wanted = _older_in_sight(thread, found)
 
     async def _all_steps(
         self, thread_id: str, before_version: int
@@ -253,22 +253,25 @@ class States:
                     states[thread.state.checkpoint.checkpoint_id] = (thread.state, thread)
         return states
 
-    def _check_function(
-        self, thread: Thread, metadata: Mapping[str, Json], checkpoint: Mapping[str, Json]
-    ) -> None:
+    def _check_function(self, thread: Thread, checkpoint: Mapping[str, Json]) -> None:
         """Refuse what states of functions do not have; a thread that nothing has run on yet may be anything's."""
         runner = self.runner_of(thread)
         if not thread.has_values and (runner is None or stateful(runner) is not None):
             return
-        if metadata:
-            raise OptionError("metadata", "not supported yet for threads of functions")
-        for name in ("checkpoint_ns", "checkpoint_id"):
-            if name in checkpoint:
-                raise OptionError(f"checkpoint.{name}", "only for threads of LangGraph graphs")
+        if "checkpoint_ns" in checkpoint:
+            raise OptionError("checkpoint.checkpoint_ns", "only for threads of LangGraph graphs")
 
     def _graph(self, thread: Thread) -> StatefulGraph | None:
         runner = self.runner_of(thread)
         return None if runner is None else stateful(runner)
+
+
+def _older_in_sight(thread: Thread, state: State) -> str | None:
+    """Return the id of the state that a function's state came of, unless it was pruned."""
+    checkpoint = state.checkpoint
+    if checkpoint is None or checkpoint.version <= thread.pruned_version:
+        return None
+    return checkpoint.parent_id
 
 
 def _view(thread_id: str, thread: Thread, state: State) -> StateView:

@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from .states import States
 
 
+NOT_OF_FUNCTIONS = ("__copy__", "__input__")
+"""A function has no point at which an input could wait, and no older state to go back to."""
+
+
 class Updates:
     """Changes states while nothing is in flight."""
 
@@ -129,13 +133,15 @@ class Updates:
     ) -> None:
         for name in checkpoint:
             raise OptionError(name, "only for threads of LangGraph graphs")
+        if as_node in NOT_OF_FUNCTIONS:
+            raise OptionError("as_node", f"{as_node} is only for threads of LangGraph graphs")
         checkpoint_id = self._ids.checkpoint_id()
 
         def intent(thread: Thread, now: datetime) -> UpdateState:
             del now
             if not thread.is_present or thread.runs or values is None:
                 return made(None, {}, ())
-            runner = _reducing(self._runner(thread_id, thread))
+            runner = reducing(self._runner(thread_id, thread))
             if as_node is not None and runner.nodes is not None and as_node not in runner.nodes:
                 raise UnknownNodeError(node=as_node)
             before = thread.values()
@@ -167,7 +173,8 @@ async def _require(
             raise CheckpointNotFoundError(checkpoint_id=wanted)
 
 
-def _reducing(runner: GraphRunner) -> ReducingGraph:
+def reducing(runner: GraphRunner) -> ReducingGraph:
+    """Return the runner as one whose reducers change states; raises InvalidInputError if it has none."""
     if not hasattr(runner, "update"):
         graph_id = runner.graph_id
         message = f"The graph {graph_id} has no reducers: its state cannot be changed from outside"

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from ..domain.channels import Items
-    from ..domain.events import RunAccepted, RunError, Task
+    from ..domain.events import RunAccepted, RunError, Task, TimeToLive
     from ..domain.ports import RunRow, ThreadStatus
     from ..domain.saved import SavedCheckpoint
     from ..domain.thread import Checkpoint, State, Thread
@@ -37,6 +37,8 @@ class ThreadView:
     has_ended_run: bool
     version: int
     state_values: StateValues | None
+    ttl: TimeToLive | None = None
+    expires_at: datetime | None = None
 
     @property
     def values(self) -> JsonObject | None:
@@ -81,11 +83,14 @@ class StateView:
 
     @property
     def own_metadata(self) -> JsonObject:
-        """What the graph said of a checkpoint that it saved."""
+        """What the graph said of a checkpoint that it saved; of a function's, where it came from."""
         if self.told is not None:
             return self.told.metadata or {}
         if self.saved is None:
-            return {}
+            checkpoint = self.checkpoint
+            if checkpoint is None:
+                return {}
+            return checkpoint_metadata(checkpoint, self.thread_id, self.metadata)
         own: JsonObject = {"source": self.saved.source, "step": self.saved.step}
         return {**own, **plain_object(self.saved.metadata)}
 
@@ -147,4 +152,27 @@ def thread_view(thread_id: str, thread: Thread) -> ThreadView:
         has_ended_run=thread.last_run is not None,
         version=thread.version,
         state_values=StateValues(thread.state, thread.items) if thread.has_values else None,
+        ttl=thread.ttl,
+        expires_at=thread.expires_at,
     )
+
+
+def checkpoint_metadata(
+    checkpoint: Checkpoint, thread_id: str, thread_metadata: JsonObject
+) -> JsonObject:
+    """Return where a function's checkpoint came from: a run's step, or an update from outside."""
+    own: JsonObject = {
+        "source": checkpoint.source,
+        "step": checkpoint.step,
+        "parents": {},
+        "thread_id": thread_id,
+    }
+    if checkpoint.run_id is None:
+        graph: JsonObject = {
+            name: thread_metadata[name]
+            for name in ("graph_id", "assistant_id")
+            if name in thread_metadata
+        }
+        return {**graph, **own}
+    run: JsonObject = {"run_id": checkpoint.run_id, "run_attempt": checkpoint.attempt}
+    return {**thread_metadata, **own, **run}

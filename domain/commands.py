@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from .changes import ChannelChange, GraphEnd
-    from .events import RunError
+    from .events import RunError, TimeToLive
     from .saved import Versions
     from .strategies import MultitaskStrategy
     from .thread import Thread
@@ -24,6 +24,7 @@ class CreateThread:
     thread_id: str
     metadata: JsonObject = field(default_factory=dict[str, "Json"])
     if_exists: Literal["raise", "do_nothing"] = "raise"
+    ttl: TimeToLive | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,10 +42,11 @@ class CopyThread:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PatchThread:
-    """Set keys of the thread's metadata."""
+    """Set keys of the thread's metadata, and its time to live, which then begins anew."""
 
     thread_id: str
     metadata: JsonObject
+    ttl: TimeToLive | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +54,21 @@ class DeleteThread:
     """Delete the thread, and stop what is in flight."""
 
     thread_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PruneThread:
+    """Take all states but the newest out of sight; what stands now stays as it is."""
+
+    thread_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExpireThread:
+    """Do what the thread's time to live says, if it is over at `now`."""
+
+    thread_id: str
+    now: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -263,6 +280,8 @@ Command: TypeAlias = (
     | CopyThread
     | PatchThread
     | DeleteThread
+    | PruneThread
+    | ExpireThread
     | SubmitRun
     | StartRun
     | RecordStep

@@ -11,10 +11,12 @@ from .commands import (
     CreateThread,
     DeleteRun,
     DeleteThread,
+    ExpireThread,
     FailRun,
     HandOverRun,
     HideCheckpoints,
     PatchThread,
+    PruneThread,
     RecordCheckpoint,
     RecordResult,
     RecordStep,
@@ -61,7 +63,9 @@ from .events import (
 from .fencing import fenced, require_idle, require_present
 from .saved_decisions import (
     end_view,
+    expire_thread,
     hide_checkpoints,
+    prune_thread,
     record_checkpoint,
     record_tool_call,
     record_writes,
@@ -91,6 +95,10 @@ def decide(command: Command, thread: Thread) -> Events:  # noqa: C901 - one arm 
             return patch_thread(command, thread)
         case DeleteThread():
             return delete_thread(command, thread)
+        case PruneThread():
+            return prune_thread(command, thread)
+        case ExpireThread():
+            return expire_thread(command, thread)
         case SubmitRun():
             return submit_run(command, thread)
         case StartRun():
@@ -131,21 +139,21 @@ def decide(command: Command, thread: Thread) -> Events:  # noqa: C901 - one arm 
 def create_thread(command: CreateThread, thread: Thread) -> Events:
     """Create the thread, unless it is there."""
     if not thread.is_present:
-        return (ThreadCreated(metadata=command.metadata),)
+        return (ThreadCreated(metadata=command.metadata, ttl=command.ttl),)
     if command.if_exists == "raise":
         raise ThreadExistsError(thread_id=command.thread_id)
     return ()
 
 
 def patch_thread(command: PatchThread, thread: Thread) -> Events:
-    """Set keys of the metadata; nothing happens if they are so already."""
+    """Set keys of the metadata; nothing happens if they are so already, but that a time to live begins anew."""
     require_present(command.thread_id, thread)
-    if all(
+    if command.ttl is None and all(
         key in thread.metadata and same(thread.metadata[key], value)
         for key, value in command.metadata.items()
     ):
         return ()
-    return (ThreadPatched(metadata=command.metadata),)
+    return (ThreadPatched(metadata=command.metadata, ttl=command.ttl),)
 
 
 def delete_thread(command: DeleteThread, thread: Thread) -> Events:

@@ -31,6 +31,13 @@ class Task(Fact):
     interrupts: tuple[Object, ...] = ()
 
 
+class TimeToLive(Fact):
+    """A thread that nothing has changed for so long is deleted, or loses all states but its newest."""
+
+    minutes: float
+    strategy: Literal["delete", "keep_latest"] = "delete"
+
+
 class CopiedCall(Fact):
     """What the source of a copy knew of a tool call; the fields are those of `state.ToolCall`."""
 
@@ -75,6 +82,7 @@ class ThreadCreated(Event):
 
     type: Literal["ThreadCreated"] = "ThreadCreated"
     metadata: Object = Field(default_factory=dict)
+    ttl: TimeToLive | None = None
 
 
 class ThreadCopied(ItemsEvent):
@@ -95,10 +103,11 @@ class ThreadCopied(ItemsEvent):
 
 
 class ThreadPatched(Event):
-    """These keys of the thread's metadata were set (shallow merge)."""
+    """These keys of the thread's metadata were set (shallow merge), and its time to live, if there is one here."""
 
     type: Literal["ThreadPatched"] = "ThreadPatched"
     metadata: Object
+    ttl: TimeToLive | None = None
 
 
 class ThreadDeleted(Event):
@@ -312,7 +321,7 @@ class WritesRecorded(ItemsEvent):
 class CheckpointsHidden(Event):
     """Checkpoints were taken out of sight: those of `run_ids`, or all but the newest of each namespace, or all.
 
-    What was built on them keeps its values.
+    What was built on them keeps its values. A function's states are its checkpoints, in one namespace.
     """
 
     type: Literal["CheckpointsHidden"] = "CheckpointsHidden"

@@ -52,6 +52,8 @@ class ThreadRow:
     updated_at: datetime
     state_updated_at: datetime
     metadata: JsonObject
+    expires_at: datetime | None = None
+    """When the time to live is over; None while a run is in flight, and without one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +199,10 @@ class EventStore(Protocol):
 
     async def list_threads(self, *, limit: int = 100, offset: int = 0) -> tuple[ThreadRow, ...]:
         """Return the present threads, newest `updated_at` first."""
+        ...
+
+    async def list_expiring(self, *, limit: int) -> tuple[ThreadRow, ...]:
+        """Return the threads that have an `expires_at`, the earliest first."""
         ...
 
     async def read_snapshot(self, thread_id: str) -> StoredSnapshot | None:

@@ -1,4 +1,4 @@
-"""Decisions on what checkpointers record: checkpoints, pending writes, tool calls. Pure, and safe to retry."""
+"""Decisions on what checkpointers record, checkpoints, writes, tool calls, and on what is pruned. Pure, and safe to retry."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ from .events import (
     Events,
     PendingWrite,
     ThreadCreated,
+    ThreadDeleted,
     ToolCallRecorded,
     WritesRecorded,
 )
-from .fencing import fenced, require_idle
+from .fencing import fenced, require_idle, require_present
+from .pruning import has_older_states
 from .saved import known_metadata
 from .saved_encoding import SharingEncoder
 from .values import same
@@ -29,7 +31,14 @@ if TYPE_CHECKING:
 
     from .changes import GraphEnd
     from .channels import Channels
-    from .commands import HideCheckpoints, RecordCheckpoint, RecordToolCall, RecordWrites
+    from .commands import (
+        ExpireThread,
+        HideCheckpoints,
+        PruneThread,
+        RecordCheckpoint,
+        RecordToolCall,
+        RecordWrites,
+    )
     from .deltas import Delta, Range
     from .saved import SavedCheckpoint, Versions
     from .state import ToolCall
@@ -121,6 +130,24 @@ def hide_checkpoints(command: HideCheckpoints, thread: Thread) -> Events:
         return ()
     require_idle(thread)
     return (CheckpointsHidden(keep=command.keep, run_ids=command.run_ids),)
+
+
+def prune_thread(command: PruneThread, thread: Thread) -> Events:
+    """Take all states but the newest out of sight, while nothing is in flight; nothing happens if there are none."""
+    require_present(command.thread_id, thread)
+    require_idle(thread)
+    return (CheckpointsHidden(keep="latest"),) if has_older_states(thread) else ()
+
+
+def expire_thread(command: ExpireThread, thread: Thread) -> Events:
+    """Do what the time to live says; nothing happens if it is not over, as while a run is in flight."""
+    expires_at = thread.expires_at
+    if thread.ttl is None or expires_at is None or expires_at > command.now:
+        return ()
+    if thread.ttl.strategy == "delete":
+        return (ThreadDeleted(),)
+    # Recorded also if there is nothing to hide: it says that this time to live is over.
+    return (CheckpointsHidden(keep="latest"),)
 
 
 def record_tool_call(command: RecordToolCall, thread: Thread) -> Events:

@@ -100,13 +100,19 @@ def writes_recorded(thread: T, event: WritesRecorded, recorded: RecordedEvent) -
 
 def checkpoints_hidden(thread: T, event: CheckpointsHidden, recorded: RecordedEvent) -> T:
     """Return the thread after checkpoints were taken out of sight."""
+    if event.keep == "latest":
+        thread = thread.changed(pruned_version=recorded.version)
+        if not thread.state.is_typed:  # A function's: what came before its newest state goes.
+            return thread.changed(state=thread.state.changed(parent=None, depth=0))
     saved = hidden(thread.state.saved, event, recorded.version)
     state = thread.state.changed(saved=saved)
     latest = saved.latest("")
     if latest is None:
         # With a window, an older one may be in sight all the same, and tool calls stand open in it.
         state = State(saved=saved, calls={} if event.keep == "none" else state.calls)
-    elif state.checkpoint is None or state.checkpoint.checkpoint_id != latest.checkpoint_id:
+    elif state.checkpoint is not None and state.checkpoint.checkpoint_id == latest.checkpoint_id:
+        return thread.changed(state=state)  # What stands is as it was.
+    else:
         state = state.changed(
             channels=visible(latest.channels),
             checkpoint=Checkpoint(

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 
 from .channels import Channels, decode_object, encoded_channel, numbers_of, ranges_of
 from .deltas import Encoded
-from .events import RunAccepted, RunError, Task
+from .events import RunAccepted, RunError, Task, TimeToLive
 from .saved_snapshots import CheckpointTable, checkpoint_from, numbers_saved, saved_from
 from .stored_items import StoredItems
 from .thread import EPOCH, Checkpoint, EndedRun, Run, State, Thread
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 PARENTS_MAX = 9
 """States before the newest one that a snapshot holds, so that the newest history needs no fold of the log."""
 
-SNAPSHOT_SCHEMA = 2
+SNAPSHOT_SCHEMA = 3
 """Rises with each change of the form; a snapshot of another schema is ignored, the log folded."""
 
 _ENCODED: TypeAdapter[dict[str, Encoded]] = TypeAdapter(dict[str, Encoded])
@@ -51,6 +51,8 @@ def to_snapshot(thread: Thread) -> dict[str, Any]:
         "base": None if thread.base is None else _state(thread.base, table),
         "active": thread.active,
         "holder": thread.holder,
+        "ttl": thread.ttl and [thread.ttl.minutes, thread.ttl.strategy],
+        "pruned_version": thread.pruned_version,
         "runs": [_run(run) for run in thread.runs.values()],
         "last_run": None
         if thread.last_run is None
@@ -86,6 +88,8 @@ def from_snapshot(body: Mapping[str, Any]) -> Thread:
         base=None if body["base"] is None else _base(_state_from(body["base"], table), state),
         active=body["active"],
         holder=body["holder"],
+        ttl=body["ttl"] and TimeToLive(minutes=body["ttl"][0], strategy=body["ttl"][1]),
+        pruned_version=body["pruned_version"],
         runs={run["run_id"]: _run_from(run, stored) for run in body["runs"]},
         last_run=last and EndedRun(last[0], last[1], last[2], _time(last[3])),
     )

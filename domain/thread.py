@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias, assert_never
 
 from .calls import calls_after, copied_calls
 from .channels import Items, apply
+from .ends import end_error, end_status
 from .events import (
     CheckpointRecorded,
     CheckpointsHidden,
@@ -21,8 +22,6 @@ from .events import (
     ResultRecorded,
     RunAccepted,
     RunDeleted,
-    RunEnded,
-    RunError,
     RunFailed,
     RunHandedOver,
     RunInterrupted,
@@ -36,9 +35,11 @@ from .events import (
     ThreadCreated,
     ThreadDeleted,
     ThreadPatched,
+    TimeToLive,
     ToolCallRecorded,
     WritesRecorded,
 )
+from .pruning import expiry_of
 from .saved import EVERYTHING
 from .saved_fold import call_recorded, checkpoint_recorded, checkpoints_hidden, writes_recorded
 from .shared_list import SharedList
@@ -99,7 +100,8 @@ class Thread(Value):
     first started. `active` is the run that has started and not ended; between attempts it may be
     pending. `runs` holds all runs in flight by id. `holder` is the process that ran an attempt
     last. `next_item` and `version` only rise; a rollback leaves them alone, as it does the
-    metadata, the queue and the items.
+    metadata, the queue and the items. `pruned_version` is where the thread was pruned last: of a
+    function's states, the newest up to there is the oldest in sight.
     """
 
     version: int = 0
@@ -115,6 +117,13 @@ class Thread(Value):
     runs: Mapping[str, Run] = field(default_factory=dict[str, Run])
     last_run: EndedRun | None = None
     holder: str = ""
+    ttl: TimeToLive | None = None
+    pruned_version: int = 0
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """When the time to live is over; None while a run is in flight, and without one."""
+        return expiry_of(self)
 
     @property
     def status(self) -> ThreadStatus:
@@ -211,11 +220,13 @@ def _applied(thread: Thread, recorded: RecordedEvent, items: Items) -> Thread:  
                 state_updated_at=at,
                 metadata=event.metadata,
                 state=_fresh(thread),
+                ttl=event.ttl,
             )
         case ThreadCopied():
             return _copied(thread, event, recorded)
         case ThreadPatched():
-            return thread.changed(metadata={**thread.metadata, **event.metadata})
+            metadata = {**thread.metadata, **event.metadata}
+            return thread.changed(metadata=metadata, ttl=event.ttl or thread.ttl)
         case ThreadDeleted():
             return Thread(created_at=thread.created_at, state_updated_at=at, state=_fresh(thread))
         case ResultRecorded(run_id=run_id):
@@ -353,7 +364,7 @@ def _ended(
         channels=apply(thread.state.channels, event.deltas),
         next=event.next,
         tasks=event.tasks,
-        error=_error(event),
+        error=end_error(event),
     )
     if state.calls:
         state = state.changed(calls=calls_after(event, state.calls))
@@ -361,30 +372,6 @@ def _ended(
         own = (event.first_item, event.first_item + len(event.items))
         state = state.changed(saved=state.saved.with_items(own))
     return thread.changed(state=state, base=None, active=None, state_updated_at=at)
-
-
-def end_status(event: RunEnded) -> RunStatus:
-    """Return the status that a run has after this end."""
-    match event:
-        case RunSucceeded():
-            return "success"
-        case RunFailed():
-            return "error"
-        case RunTimedOut():
-            return "timeout"
-        case _:
-            return "interrupted"
-
-
-def _error(event: RunEnded) -> RunError | None:
-    match event:
-        case RunFailed(error=error):
-            return error
-        case RunTimedOut(timeout_seconds=seconds):
-            message = f"the run took longer than {seconds:g} s"
-            return RunError(error="TimeoutError", message=message)
-        case _:
-            return None
 
 
 def _copied(thread: Thread, event: ThreadCopied, recorded: RecordedEvent) -> Thread:

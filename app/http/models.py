@@ -11,6 +11,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 from .. import options
+from ..extraction import PATHS_MAX
+from ..threads import MINUTES_MAX
 from .requests import LIMIT_MAX, OFFSET_MAX
 
 UNSUPPORTED_STREAM_MODES = ("events", "tools", "lifecycle")
@@ -20,6 +22,7 @@ SECONDS_MAX = 10 * 366 * 24 * 3600
 """A run may be put off for ten years at most."""
 
 IDS_MAX = 1000
+SUPERSTEPS_MAX = 10_000
 
 
 def _refuse(value: object) -> object:
@@ -62,6 +65,16 @@ def _modes_or_none(value: object) -> list[str] | None:
 
 Object = dict[str, Any]
 StreamModes = Annotated[list[str] | None, BeforeValidator(_modes_or_none)]
+CommandOption = Annotated[
+    Any,
+    WithJsonSchema(
+        {
+            "type": ["object", "null"],
+            "properties": {"resume": {}, "update": {}, "goto": {}},
+            "additionalProperties": False,
+        }
+    ),
+]
 Limit = Annotated[int, Field(ge=1, le=LIMIT_MAX)]
 Offset = Annotated[int, Field(ge=0, le=OFFSET_MAX)]
 
@@ -79,21 +92,57 @@ class _StreamQuery(Body):
 # ------------------------------------------------------------------ threads
 
 
+def _object_or_list(value: object) -> object:
+    if value is None or isinstance(value, dict | list):
+        return cast("object", value)
+    raise PydanticCustomError("values", "expected an object of channels, a list, or null")
+
+
+class TimeToLive(Body):
+    """How long a thread lives without a change, in minutes, and what happens then."""
+
+    ttl: Annotated[float, Field(gt=0, le=MINUTES_MAX, allow_inf_nan=False)]
+    strategy: Literal["delete", "keep_latest"] | None = None
+    refresh_on_read: Unsupported = None
+
+
+def _minutes(value: object) -> object:
+    return {"ttl": value} if isinstance(value, int | float) else value
+
+
+Lifetime = Annotated[TimeToLive | None, BeforeValidator(_minutes)]
+"""The SDKs write a number of minutes as an object; others may not."""
+
+
+class SuperstepUpdate(Body):
+    """What a node gives: values, or a command."""
+
+    values: Annotated[Any, AfterValidator(_object_or_list)] = None
+    command: CommandOption = None
+    as_node: str | None = None
+
+
+class Superstep(Body):
+    """Updates that happen at once, each by a node."""
+
+    updates: Annotated[list[SuperstepUpdate], Field(min_length=1, max_length=IDS_MAX)]
+
+
 class ThreadCreate(Body):
     """POST /threads."""
 
     thread_id: str | None = None
     metadata: Object | None = None
     if_exists: Literal["raise", "do_nothing"] | None = None
-    ttl: Unsupported = None
-    supersteps: Unsupported = None
+    ttl: Lifetime = None
+    supersteps: Annotated[list[Superstep], Field(max_length=SUPERSTEPS_MAX)] | None = None
 
 
 class ThreadPatch(Body):
     """PATCH /threads/{thread_id}."""
 
     metadata: Object | None = None
-    ttl: Unsupported = None
+    ttl: Lifetime = None
 
 
 class ThreadCount(Body):
@@ -101,7 +150,7 @@ class ThreadCount(Body):
 
     metadata: Object | None = None
     status: Literal["idle", "busy", "interrupted", "error"] | None = None
-    values: Unsupported = None
+    values: Object | None = None
 
 
 class ThreadSearch(ThreadCount):
@@ -115,7 +164,14 @@ class ThreadSearch(ThreadCount):
     ) = None
     sort_order: Literal["asc", "desc"] | None = None
     select: list[str] | None = None
-    extract: Unsupported = None
+    extract: Annotated[dict[str, str], Field(max_length=PATHS_MAX)] | None = None
+
+
+class ThreadsPrune(Body):
+    """POST /threads/prune."""
+
+    thread_ids: Annotated[list[str], Field(max_length=IDS_MAX)]
+    strategy: Literal["delete", "keep_latest"] | None = None
 
 
 class CheckpointReference(Body):
@@ -139,12 +195,6 @@ class StateAtCheckpoint(Body):
     checkpoint: CheckpointReference
     subgraphs: bool | None = None
     select: list[str] | None = None
-
-
-def _object_or_list(value: object) -> object:
-    if value is None or isinstance(value, dict | list):
-        return cast("object", value)
-    raise PydanticCustomError("values", "expected an object of channels, a list, or null")
 
 
 class StateUpdate(Body):
@@ -191,16 +241,6 @@ class RunConfig(BaseModel):
 
 _TEXTS = {"type": "array", "items": {"type": "string"}}
 StopsOption = Annotated[Any, WithJsonSchema({"anyOf": [{"const": "*"}, _TEXTS, {"type": "null"}]})]
-CommandOption = Annotated[
-    Any,
-    WithJsonSchema(
-        {
-            "type": ["object", "null"],
-            "properties": {"resume": {}, "update": {}, "goto": {}},
-            "additionalProperties": False,
-        }
-    ),
-]
 CheckpointOption = Annotated[Any, WithJsonSchema(CheckpointReference.model_json_schema())]
 
 OPTIONS = frozenset(

@@ -9,8 +9,9 @@ from uuid import NAMESPACE_OID, uuid5
 from ...domain.checkpoint_times import full_time
 from ...domain.events import RunError, Task
 from ...domain.state import Checkpoint, State
+from ..extraction import Path
 from ..graph_states import GraphState, TaskState
-from ..views import RunResult, RunView, StateView, ThreadView
+from ..views import RunResult, RunView, StateView, ThreadView, checkpoint_metadata
 from .responses import timestamp
 
 THREAD_FIELDS = frozenset(
@@ -49,7 +50,7 @@ def picked(content: dict[str, Any], fields: frozenset[str] | None) -> dict[str, 
 
 
 def thread_object(view: ThreadView) -> dict[str, Any]:
-    """Return a thread. `interrupts` and `error` are there once a run has ended, or in a copy of where one has."""
+    """Return a thread. `interrupts` and `error` are there once a run has ended, or the values are by no run of its own."""
     content: dict[str, Any] = {
         "thread_id": view.thread_id,
         "created_at": timestamp(view.created_at),
@@ -60,12 +61,36 @@ def thread_object(view: ThreadView) -> dict[str, Any]:
         "config": {},
         "values": None if view.state_values is None else view.state_values.to_encode(),
     }
-    if view.has_ended_run or view.tasks or view.error is not None:
+    is_at_rest = view.state_values is not None and view.status != "busy"
+    if view.has_ended_run or view.tasks or view.error is not None or is_at_rest:
         content["interrupts"] = {
             task.id: list(task.interrupts) for task in view.tasks if task.interrupts
         }
         content["error"] = error_object(view.error)
     return content
+
+
+def ttl_object(view: ThreadView) -> dict[str, Any] | None:
+    """Return how long a thread lives without a change; `expires_at` is null while a run is in flight."""
+    if view.ttl is None:
+        return None
+    return {
+        "strategy": view.ttl.strategy,
+        "ttl_minutes": view.ttl.minutes,
+        "expires_at": None if view.expires_at is None else timestamp(view.expires_at),
+    }
+
+
+def found_thread(
+    view: ThreadView, fields: frozenset[str] | None, paths: Mapping[str, Path]
+) -> dict[str, Any]:
+    """Return these fields of a thread, and what the paths lead to."""
+    whole = thread_object(view)
+    content = picked(whole, fields)
+    if not paths:
+        return content
+    found = {alias: path.read(whole, view.state_values) for alias, path in paths.items()}
+    return {**content, "extracted": found}
 
 
 def error_object(error: RunError | None) -> dict[str, Any] | None:
@@ -196,27 +221,6 @@ def unknown_state_object(thread_id: str, named: Mapping[str, Any]) -> dict[str, 
         "checkpoint_id": checkpoint_id,
         "parent_checkpoint_id": None,
     }
-
-
-def checkpoint_metadata(
-    checkpoint: Checkpoint, thread_id: str, thread_metadata: dict[str, Any]
-) -> dict[str, Any]:
-    """Return where a function's checkpoint came from: a run's step, or an update from outside."""
-    own: dict[str, Any] = {
-        "source": checkpoint.source,
-        "step": checkpoint.step,
-        "parents": {},
-        "thread_id": thread_id,
-    }
-    if checkpoint.run_id is None:
-        graph = {
-            name: thread_metadata[name]
-            for name in ("graph_id", "assistant_id")
-            if name in thread_metadata
-        }
-        return {**graph, **own}
-    run = {"run_id": checkpoint.run_id, "run_attempt": checkpoint.attempt}
-    return {**thread_metadata, **own, **run}
 
 
 def task_id(checkpoint: Checkpoint | None, node: str) -> str:

@@ -18,7 +18,6 @@ NOT_YET = (
     ("POST", "/runs/wait"),
     ("POST", "/runs/batch"),
     ("GET", "/runs/{run_id}/stream"),
-    ("POST", "/threads/prune"),
     ("PATCH", "/threads/{thread_id}/state"),
     ("GET", "/threads/{thread_id}/stream"),
     ("POST", "/threads/{thread_id}/commands"),

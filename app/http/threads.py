@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ...domain.errors import CheckpointNotFoundError, InvalidInputError
+from ..extraction import path_of
 from ..search import ThreadFilter
 from ..views import StateView
 from . import models
@@ -17,10 +18,12 @@ from .documentation import TEXT, TEXTS, WHOLE_NUMBER, YES_OR_NO, documented
 from .objects import (
     STATE_FIELDS,
     THREAD_FIELDS,
+    found_thread,
     picked,
     state_object,
     state_reference,
     thread_object,
+    ttl_object,
     unknown_state_object,
 )
 from .problems import UnprocessableError
@@ -49,17 +52,26 @@ async def create_thread(request: Request) -> Response:
     """Create a thread."""
     body = await read_body(request, models.ThreadCreate)
     thread_id = None if body.thread_id is None else uuid_of(body.thread_id, "thread")
-    view = await engine_of(request).create_thread(
-        thread_id, metadata=body.metadata, if_exists=body.if_exists or "raise"
+    view = await engine_of(request).threads.create(
+        thread_id,
+        metadata=body.metadata,
+        if_exists=body.if_exists or "raise",
+        ttl=_lifetime(body.ttl),
+        supersteps=[
+            [update.model_dump() for update in step.updates] for step in body.supersteps or []
+        ],
     )
     return JsonResponse(thread_object(view))
 
 
 @router.post("/threads/search", openapi_extra=documented(body=models.ThreadSearch))
 async def search_threads(request: Request) -> Response:
-    """Find threads by metadata, ids and status, newest first by default."""
+    """Find threads by metadata, values, ids and status, newest first by default; `extract` takes single values out of them."""
     body = await read_body(request, models.ThreadSearch)
     fields = selected(body.select or [], THREAD_FIELDS | {"context"})
+    paths = {
+        alias: path_of(path, THREAD_FIELDS, alias) for alias, path in (body.extract or {}).items()
+    }
     offset = body.offset or 0
     views, has_more = await engine_of(request).queries.search_threads(
         _filter(body, body.ids),
@@ -68,39 +80,57 @@ async def search_threads(request: Request) -> Response:
         limit=body.limit or 10,
         offset=offset,
     )
-    found = [picked(thread_object(view), fields) for view in views]
+    found = [found_thread(view, fields, paths) for view in views]
     return JsonResponse(found, headers=pagination(offset, len(found), has_more=has_more))
 
 
 @router.post("/threads/count", openapi_extra=documented(body=models.ThreadCount))
 async def count_threads(request: Request) -> Response:
-    """Count threads by metadata and status."""
+    """Count threads by metadata, values and status."""
     body = await read_body(request, models.ThreadCount)
     return JsonResponse(await engine_of(request).queries.count_threads(_filter(body, None)))
 
 
 def _filter(body: models.ThreadCount, ids: list[str] | None) -> ThreadFilter:
     wanted = None if not ids else frozenset(uuid_of(text, "thread") for text in ids)
-    return ThreadFilter(metadata=body.metadata, status=body.status, ids=wanted)
+    return ThreadFilter(metadata=body.metadata, status=body.status, ids=wanted, values=body.values)
+
+
+@router.post("/threads/prune", openapi_extra=documented(body=models.ThreadsPrune))
+async def prune_threads(request: Request) -> Response:
+    """Delete threads, or leave them their newest state only; unknown ones are skipped, and those that would stay busy too."""
+    body = await read_body(request, models.ThreadsPrune)
+    thread_ids = [uuid_of(text, "thread") for text in body.thread_ids]
+    strategy = body.strategy or "delete"
+    count = await engine_of(request).threads.prune(thread_ids, strategy=strategy)
+    return JsonResponse({"pruned_count": count})
+
+
+def _lifetime(ttl: models.TimeToLive | None) -> dict[str, Any] | None:
+    return None if ttl is None else {"ttl": ttl.ttl, "strategy": ttl.strategy}
 
 
 @router.get("/threads/{thread_id}", openapi_extra=documented("thread_id", query={"include": TEXT}))
 async def get_thread(request: Request) -> Response:
-    """Return a thread."""
+    """Return a thread; with `include=ttl`, also when its time is over."""
     thread_id = thread_id_of(request)
-    if any(values(request, "include")):
-        raise UnprocessableError("include: not supported yet")
-    return JsonResponse(thread_object(await engine_of(request).get_thread(thread_id)))
+    included = {name.strip() for text in values(request, "include") for name in text.split(",")}
+    for name in sorted(included - {"ttl"}):
+        raise UnprocessableError(f"include: {name!r} is nothing to include; there is ttl")
+    view = await engine_of(request).get_thread(thread_id)
+    more = {"ttl": ttl_object(view)} if included else {}
+    return JsonResponse({**thread_object(view), **more})
 
 
 @router.patch(
     "/threads/{thread_id}", openapi_extra=documented("thread_id", body=models.ThreadPatch)
 )
 async def patch_thread(request: Request) -> Response:
-    """Set keys of a thread's metadata; `Prefer: return=minimal` asks for no body."""
+    """Set keys of a thread's metadata, and its time to live; `Prefer: return=minimal` asks for no body."""
     thread_id = thread_id_of(request)
     body = await read_body(request, models.ThreadPatch)
-    view = await engine_of(request).patch_thread(thread_id, body.metadata or {})
+    ttl = _lifetime(body.ttl)
+    view = await engine_of(request).threads.patch(thread_id, body.metadata, ttl=ttl)
     if "return=minimal" in request.headers.get("prefer", "").lower():
         return Response(status_code=204)
     return JsonResponse(thread_object(view))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from langchain_core.runnables import RunnableConfig
     from langgraph.checkpoint.base import BaseCheckpointSaver
-    from langgraph.types import StateSnapshot
+    from langgraph.types import StateSnapshot, StateUpdate
 
 MESSAGE_MODULES = frozenset({"langgraph.graph.message", "langgraph.pregel._messages"})
 
@@ -92,6 +92,12 @@ class CompiledGraph(Protocol):
         self, config: RunnableConfig, values: object, as_node: str | None = None
     ) -> RunnableConfig:
         """Change the state from outside."""
+        ...
+
+    async def abulk_update_state(
+        self, config: RunnableConfig, supersteps: Sequence[Sequence[StateUpdate]]
+    ) -> RunnableConfig:
+        """Change the state from outside, superstep by superstep."""
         ...
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
 from langgraph.errors import InvalidUpdateError
@@ -25,11 +25,12 @@ from .schemas import drawable, schema_types, schemas_of, subgraph_schemas
 from .starting import Starting
 from .states import end_at_rest, graph_end, graph_state
 from .streaming import asked_of, stream
+from .supersteps import state_updates
 from .tool_recording import ToolRecorder
 from .types import TypeRegistry
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Mapping, Sequence
 
     from langchain_core.callbacks import BaseCallbackHandler
     from langchain_core.runnables import RunnableConfig
@@ -291,13 +292,20 @@ class LangGraphRunner:
             if as_node is not None and is_own and as_node not in NAMES_OF_UPDATES | {*graph.nodes}:
                 raise UnknownNodeError(node=as_node)
             given = codec.decode(codec.encode(values, "values"))
-            try:
+            with _refusals("values"):
                 config = await graph.aupdate_state(
                     _thread_config(thread_id, checkpoint), given, as_node
                 )
-            except (InvalidUpdateError, ValueError, TypeError, NotImplementedError) as error:
-                raise InvalidInputError(f"values: {error}") from error
             return cast("JsonObject", dict(config.get("configurable", {})))
+
+    async def apply_supersteps(
+        self, log: CheckpointLog, thread_id: str, supersteps: Sequence[Sequence[JsonObject]]
+    ) -> None:
+        """Change the state superstep by superstep; raises what `update_state` does."""
+        async with self._graph("threads.update", log) as (graph, _, codec):
+            steps = state_updates(supersteps, NAMES_OF_UPDATES | {*graph.nodes}, codec)
+            with _refusals("supersteps"):
+                await graph.abulk_update_state(_thread_config(thread_id), steps)
 
     async def close_tool_calls(self, log: CheckpointLog, thread_id: str, ids: Ids) -> None:
         """Make the messages of a thread sound, as a run with new input would find them."""
@@ -350,6 +358,14 @@ class LangGraphRunner:
         self, log: CheckpointLog, codec: ValueCodec, run: tuple[str, int] | None
     ) -> AnySaver:
         return CheckpointSaver(log, codec, run=run, heads=self._heads)
+
+
+@contextmanager
+def _refusals(what: str) -> Generator[None]:
+    try:
+        yield
+    except (InvalidUpdateError, ValueError, TypeError, NotImplementedError) as error:
+        raise InvalidInputError(f"{what}: {error}") from error
 
 
 def _thread_config(thread_id: str, checkpoint: Mapping[str, Json] | None = None) -> RunnableConfig:

@@ -160,6 +160,10 @@ class Log(Protocol):
         """Return the present threads, newest first."""
         ...
 
+    def list_expiring(self, *, limit: int) -> Sequence[ThreadRow]:
+        """Return the threads that are to expire, the next one first."""
+        ...
+
     def get_snapshot(self, thread_id: str) -> StoredSnapshot | None:
         """Return the thread's snapshot."""
         ...

@@ -10,6 +10,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right, insort
 from collections import defaultdict
 from dataclasses import replace
+from heapq import nsmallest
 from itertools import islice
 from threading import RLock
 from typing import TYPE_CHECKING, TypeVar, cast
@@ -34,7 +35,7 @@ _Row = TypeVar("_Row")
 _STATUS, _IS_HIDDEN, _CREATED_AT, _DUE_AT, _ACCEPTED_VERSION = 2, 3, 7, 8, 11
 """Places in the values of a run's row."""
 
-_IS_PRESENT, _UPDATED_AT = 2, 6
+_IS_PRESENT, _UPDATED_AT, _EXPIRES_AT = 2, 6, 9
 """Places in the values of a thread's row."""
 
 
@@ -51,6 +52,7 @@ class MemoryLog:
         # Of each thread: (version, position), in order of version.
         self._versions: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
         self._threads: dict[str, Values] = {}
+        self._expiring: dict[str, int] = {}
         self._runs: defaultdict[str, dict[str, Values]] = defaultdict(dict)
         self._in_flight: set[tuple[str, str]] = set()
         self._threads_of_run: defaultdict[str, set[str]] = defaultdict(set)
@@ -108,6 +110,11 @@ class MemoryLog:
             self._events.append(event)
             insort(self._versions[thread_id], (version, position))
         self._threads.update(plan.threads)
+        for thread_id, thread in plan.threads.items():
+            if thread[_EXPIRES_AT] is not None:
+                self._expiring[thread_id] = thread[_EXPIRES_AT]
+            else:
+                self._expiring.pop(thread_id, None)
         self._write_runs(plan)
         for lease in plan.leases.values():
             self.leases[lease[0], lease[1], lease[2]] = Lease(*lease)
@@ -264,6 +271,11 @@ class MemoryLog:
         found = [thread for thread in self._threads.values() if thread[_IS_PRESENT]]
         found.sort(key=lambda thread: (-thread[_UPDATED_AT], thread[0]))
         return _rows(thread_row, found, offset, limit)
+
+    def list_expiring(self, *, limit: int) -> Sequence[ThreadRow]:
+        """Return the threads that are to expire, the next one first."""
+        found = nsmallest(limit, self._expiring.items(), key=lambda each: (each[1], each[0]))
+        return [thread_row(self._threads[thread_id]) for thread_id, _ in found]
 
     def get_snapshot(self, thread_id: str) -> StoredSnapshot | None:
         """Return the thread's snapshot."""

@@ -40,6 +40,7 @@ THREAD_COLUMNS = (
     "updated_at",
     "state_updated_at",
     "metadata",
+    "expires_at",
 )
 
 
@@ -99,6 +100,7 @@ def thread_values(row: ThreadRow) -> Values:
         to_microseconds(row.updated_at),
         to_microseconds(row.state_updated_at),
         orjson.dumps(row.metadata).decode(),
+        None if row.expires_at is None else to_microseconds(row.expires_at),
     )
 
 
@@ -114,4 +116,5 @@ def thread_row(values: Sequence[Any]) -> ThreadRow:
         updated_at=from_microseconds(values[6]),
         state_updated_at=from_microseconds(values[7]),
         metadata=orjson.loads(values[8]),
+        expires_at=None if values[9] is None else from_microseconds(values[9]),
     )

@@ -227,6 +227,10 @@ class SQLLog:
             thread_row(row) for row in self.database.read(self._sql.list_threads, (limit, offset))
         ]
 
+    def list_expiring(self, *, limit: int) -> Sequence[ThreadRow]:
+        """Return the threads that are to expire, the next one first."""
+        return [thread_row(row) for row in self.database.read(self._sql.list_expiring, (limit, 0))]
+
     def get_snapshot(self, thread_id: str) -> StoredSnapshot | None:
         """Return the thread's snapshot."""
         rows = self.database.read(self._sql.select_snapshot, (thread_id,))

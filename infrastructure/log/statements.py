@@ -15,6 +15,7 @@ from sqlalchemy.schema import CreateTable
 
 from .rows import RUN_COLUMNS, THREAD_COLUMNS
 from .tables import (
+    EXPIRING,
     IN_FLIGHT,
     PRESENT,
     erasures,
@@ -236,6 +237,14 @@ class Statements:
             select(*thread)
             .where(PRESENT)
             .order_by(threads.c.updated_at.desc(), threads.c.thread_id)
+            .limit(bindparam("limit"))
+            .offset(bindparam("offset")),
+            *page,
+        )
+        self.list_expiring = self.prepare(
+            select(*thread)
+            .where(EXPIRING)
+            .order_by(threads.c.expires_at, threads.c.thread_id)
             .limit(bindparam("limit"))
             .offset(bindparam("offset")),
             *page,

@@ -262,6 +262,10 @@ class LogStore:
         """Return the present threads, newest `updated_at` first."""
         return tuple(await self._read(self._log.list_threads, limit=limit, offset=offset))
 
+    async def list_expiring(self, *, limit: int) -> tuple[ThreadRow, ...]:
+        """Return the threads that are to expire, the next one first."""
+        return tuple(await self._read(self._log.list_expiring, limit=limit))
+
     async def read_snapshot(self, thread_id: str) -> StoredSnapshot | None:
         """Return the thread's newest snapshot."""
         return await self._read(self._get_snapshot, thread_id)

@@ -18,6 +18,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    null,
     text,
     true,
 )
@@ -79,6 +80,7 @@ threads = Table(
     Column("updated_at", BigInteger, nullable=False),
     Column("state_updated_at", BigInteger, nullable=False),
     Column("metadata", Text, nullable=False),
+    Column("expires_at", BigInteger),
     # Snapshots at or below this version may hold payloads that were erased.
     Column("erased_version", BigInteger, nullable=False, server_default="0"),
     PrimaryKeyConstraint("thread_id", name="threads_pk"),
@@ -88,6 +90,10 @@ threads = Table(
 PRESENT = threads.c.is_present.is_(true())
 
 Index("threads_present", threads.c.updated_at, sqlite_where=PRESENT, postgresql_where=PRESENT)
+
+EXPIRING = threads.c.expires_at.is_not(null())
+
+Index("threads_expiring", threads.c.expires_at, sqlite_where=EXPIRING, postgresql_where=EXPIRING)
 
 holders = Table(
     "holders",

@@ -29,6 +29,7 @@ from threadfold.domain.events import (
     ThreadDeleted,
     ThreadEvent,
     ThreadPatched,
+    TimeToLive,
     ToolCallRecorded,
     WritesRecorded,
 )
@@ -42,7 +43,15 @@ ACCEPTED = RunAccepted(run_id=RUN, assistant_id="a", graph_id="g")
 WORDS = [
     (ThreadCreated(), "the thread exists"),
     (ThreadCopied(source_thread_id="t0", source_version=7), "copied from thread t0 at version 7"),
+    (
+        ThreadCreated(ttl=TimeToLive(minutes=1.5)),
+        "the thread exists; after 1.5 min without a change it is deleted",
+    ),
     (ThreadPatched(metadata={"a": 1, "b": 2}), "metadata: a, b"),
+    (
+        ThreadPatched(metadata={"a": 1}, ttl=TimeToLive(minutes=60, strategy="keep_latest")),
+        "metadata: a; after 60 min without a change it keeps its newest state only",
+    ),
     (ThreadDeleted(), "the thread is gone, with all that it held"),
     (ACCEPTED, "enqueue: nothing new"),
     (

@@ -46,6 +46,7 @@ WITH_BODY = [
     ("POST", "/threads"),
     ("POST", "/threads/search"),
     ("POST", "/threads/count"),
+    ("POST", "/threads/prune"),
     ("PATCH", "/threads/{t}"),
     ("POST", "/threads/{t}/state"),
     ("POST", "/threads/{t}/state/checkpoint"),
@@ -131,6 +132,7 @@ FIELDS = {
         *("select", "extract"),
     ],
     "/threads/count": ["metadata", "values", "status"],
+    "/threads/prune": ["thread_ids", "strategy"],
     "/threads/{t}": ["metadata", "ttl"],
     "/threads/{t}/state": ["values", "as_node", "checkpoint", "checkpoint_id"],
     "/threads/{t}/state/checkpoint": ["checkpoint", "subgraphs", "select"],
@@ -229,16 +231,55 @@ async def test_fields_may_hold_their_defaults(client: LangGraphClient, thread_id
 @pytest.mark.parametrize(
     ("path", "body", "named"),
     [
-        ("/threads", {"ttl": {"ttl": 5}}, "ttl"),
-        ("/threads", {"supersteps": [{"updates": []}]}, "supersteps"),
-        ("/threads/search", {"values": {"a": 1}}, "values"),
-        ("/threads/search", {"extract": {"a": "values.b"}}, "extract"),
+        ("/threads", {"ttl": {"strategy": "delete"}}, "ttl.ttl"),
+        ("/threads", {"ttl": 0}, "ttl.ttl"),
+        ("/threads", {"ttl": True}, "ttl.ttl"),
+        ("/threads", {"ttl": {"ttl": -1}}, "ttl.ttl"),
+        ("/threads", {"ttl": {"ttl": 1e300}}, "ttl.ttl"),
+        ("/threads", {"ttl": {"ttl": 5, "strategy": "forget"}}, "ttl.strategy"),
+        ("/threads", {"ttl": {"ttl": 5, "refresh_on_read": True}}, "ttl.refresh_on_read"),
+        ("/threads", {"supersteps": [{"updates": []}]}, "supersteps.0.updates"),
+        ("/threads", {"supersteps": [{"updates": [{"values": 7}]}]}, "supersteps.0.updates.0"),
+        ("/threads", {"supersteps": [{"updates": [{}]}]}, "metadata.graph_id"),
+        (
+            "/threads",
+            {"metadata": {"graph_id": "nobody"}, "supersteps": [{"updates": [{}]}]},
+            "Invalid assistant: 'nobody'",
+        ),
+        (
+            "/threads",
+            {
+                "metadata": {"graph_id": "agent"},
+                "supersteps": [{"updates": [{"command": {"goto": "agent"}}]}],
+            },
+            "supersteps.updates.command",
+        ),
+        ("/threads/search", {"values": [1]}, "values"),
+        ("/threads/count", {"values": "x"}, "values"),
+        ("/threads/search", {"extract": ["values.b"]}, "extract"),
+        ("/threads/search", {"extract": {str(n): "values" for n in range(11)}}, "extract"),
+        ("/threads/search", {"extract": {"a": "nothing.b"}}, "extract: 'a': 'nothing.b'"),
+        ("/threads/search", {"extract": {"a": "values..b"}}, "extract: 'a': 'values..b'"),
+        ("/threads/search", {"extract": {"a": "values[x]"}}, "extract: 'a': 'values[x]'"),
+        ("/threads/search", {"extract": {"a": "values[1"}}, "extract: 'a': 'values[1'"),
+        ("/threads/search", {"extract": {"a": "values." + "b" * 2000}}, "extract: 'a'"),
+        ("/threads/search", {"extract": {"a": ""}}, "extract: 'a'"),
+        ("/threads/prune", {}, "thread_ids"),
+        ("/threads/prune", {"thread_ids": "x"}, "thread_ids"),
+        ("/threads/prune", {"thread_ids": ["x"]}, "Invalid thread ID: must be a UUID"),
+        ("/threads/prune", {"thread_ids": [UNKNOWN] * 1001}, "thread_ids"),
+        ("/threads/prune", {"thread_ids": [], "strategy": "all"}, "strategy"),
         ("/threads/search", {"limit": 0}, "limit"),
         ("/threads/search", {"limit": 1001}, "limit"),
         ("/threads/search", {"offset": -1}, "offset"),
         ("/threads/search", {"ids": ["x"]}, "Invalid thread ID: must be a UUID"),
         ("/threads/search", {"select": ["x"]}, "select"),
-        ("/threads/{t}/history", {"metadata": {"a": 1}}, "metadata"),
+        ("/threads/{t}/history", {"metadata": [1]}, "metadata"),
+        (
+            "/threads/{t}/history",
+            {"checkpoint": {"checkpoint_ns": "inner"}},
+            "checkpoint.checkpoint_ns",
+        ),
         ("/threads/{t}/history", {"limit": 0}, "limit"),
         ("/threads/{t}/state", {"values": {}, "checkpoint_id": UNKNOWN}, "checkpoint_id"),
         ("/threads/{t}/state/checkpoint", {}, "checkpoint"),
@@ -351,9 +392,9 @@ async def test_queries_that_make_no_sense_are_refused(
         422,
         "cancel_on_disconnect: expected true or false",
     )
-    answer = await raw.get(f"/threads/{thread_id}?include=ttl")
+    answer = await raw.get(f"/threads/{thread_id}?include=ttl,runs")
     assert answer.status_code == 422
-    assert detail(answer).startswith("include")
+    assert detail(answer).startswith("include: 'runs'")
 
 
 async def test_unknown_routes_and_wrong_methods(raw: httpx.AsyncClient) -> None:

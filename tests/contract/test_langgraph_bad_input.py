@@ -180,7 +180,6 @@ async def test_states_are_asked_for_and_changed_with_what_fits(
     [
         ("/state", {"values": {}, "checkpoint": {"checkpoint_ns": "x"}}, "checkpoint_ns"),
         ("/history", {"checkpoint": {"checkpoint_ns": "x"}}, "checkpoint.checkpoint_ns"),
-        ("/history", {"metadata": {"a": 1}}, "metadata"),
     ],
 )
 async def test_threads_of_functions_have_no_such_states(

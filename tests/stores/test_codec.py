@@ -84,6 +84,14 @@ BY_NAME: dict[str, SearchStrategy[Any]] = {
     "updated": st.none() | st.lists(texts, max_size=2).map(tuple),
     "writes": st.lists(writes, max_size=2).map(tuple),
     "ts": counts | texts,
+    "calls": st.lists(
+        st.builds(facts.CopiedCall, call_id=texts, name=texts, result=st.none() | encoded),
+        max_size=2,
+    ).map(tuple),
+    "ttl": st.none()
+    | st.builds(
+        facts.TimeToLive, minutes=floats, strategy=st.sampled_from(["delete", "keep_latest"])
+    ),
     "after_seconds": floats | st.just(0) | st.just(-0.0),
 }
 BY_TYPE: dict[Any, SearchStrategy[Any]] = {

@@ -26,6 +26,7 @@ from threadfold.domain.events import (
     ThreadCreated,
     ThreadDeleted,
     ThreadPatched,
+    TimeToLive,
     ToolCallRecorded,
     WritesRecorded,
 )
@@ -138,9 +139,10 @@ OF_RUN = [
         ),
     ),
 ]
+TTL = TimeToLive(minutes=5)
 OF_THREAD = [
-    (ThreadCreated(metadata={"m": WORDS}), ThreadCreated()),
-    (ThreadPatched(metadata={"m": WORDS}), ThreadPatched(metadata={})),
+    (ThreadCreated(metadata={"m": WORDS}, ttl=TTL), ThreadCreated(ttl=TTL)),
+    (ThreadPatched(metadata={"m": WORDS}, ttl=TTL), ThreadPatched(metadata={}, ttl=TTL)),
     (
         ThreadCopied(
             source_thread_id="s",
@@ -222,7 +224,7 @@ def test_no_field_that_holds_user_data_is_forgotten() -> None:
         "source_thread_id", "source_version", "has_values", "keeps_work", "is_typed", "ns", "is_fork",
         "parent_id", "version", "bumped", "versions", "saw", "seen", "is_seen_whole", "consumed",
         "updated", "has_updated", "ts", "format", "task_id", "task_path", "keep", "run_ids", "call_id", "task",
-        "status",
+        "status", "ttl",
     }  # fmt: skip
     erased = {
         "items", "metadata", "input", "raw_input", "kwargs", "update", "deltas", "result",

@@ -21,6 +21,7 @@ from threadfold.domain.commands import (
     FailRun,
     HandOverRun,
     PatchThread,
+    PruneThread,
     RecordResult,
     RecordStep,
     StartRun,
@@ -235,6 +236,14 @@ class Drop:
 
 
 @dataclass(frozen=True)
+class Prune:
+    """A user, or the end of its time to live, leaves the thread its newest state only."""
+
+    def command(self, world: World) -> Command | None:
+        return PruneThread(thread_id="t1")
+
+
+@dataclass(frozen=True)
 class Copy:
     """A user copies a thread here: one that is as this one was earlier."""
 
@@ -393,6 +402,7 @@ Move: TypeAlias = (
     | Patch
     | Create
     | Drop
+    | Prune
     | Copy
     | Start
     | StartAny

@@ -103,6 +103,7 @@ users = [
     *[cancels] * 3,
     *[submits_again] * 2,
     *[st.builds(m.Remove, indexes), changes, st.builds(m.Patch, some_objects), drops],
+    st.just(m.Prune()),
 ]
 odd = [
     *[st.builds(m.Late, indexes, st.one_of(works, results, ends))] * 2,

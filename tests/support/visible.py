@@ -88,6 +88,7 @@ def complete(thread: Thread) -> dict[str, Any]:
         "version": thread.version,
         "next_item": thread.next_item,
         "holder": thread.holder,
+        "ttl": (thread.ttl, thread.expires_at, thread.pruned_version),
         "times": (thread.created_at, thread.updated_at, thread.state_updated_at),
         "checkpoint_version": thread.state.checkpoint and thread.state.checkpoint.version,
         "base": thread.base and visible_state(thread.base, thread.items),

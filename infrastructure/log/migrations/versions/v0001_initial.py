@@ -85,6 +85,7 @@ def _create_projections() -> None:
         sa.Column("updated_at", sa.BigInteger, nullable=False),
         sa.Column("state_updated_at", sa.BigInteger, nullable=False),
         sa.Column("metadata", sa.Text, nullable=False),
+        sa.Column("expires_at", sa.BigInteger),
         sa.Column("erased_version", sa.BigInteger, nullable=False, server_default="0"),
         sa.PrimaryKeyConstraint("thread_id", name="threads_pk"),
         sqlite_with_rowid=False,
@@ -96,6 +97,14 @@ def _create_projections() -> None:
         ["updated_at"],
         sqlite_where=present,
         postgresql_where=present,
+    )
+    expiring = sa.column("expires_at", sa.BigInteger).is_not(sa.null())
+    op.create_index(
+        "threads_expiring",
+        "threads",
+        ["expires_at"],
+        sqlite_where=expiring,
+        postgresql_where=expiring,
     )
 
 
