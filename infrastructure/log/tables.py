@@ -89,6 +89,23 @@ PRESENT = threads.c.is_present.is_(true())
 
 Index("threads_present", threads.c.updated_at, sqlite_where=PRESENT, postgresql_where=PRESENT)
 
+assistants = Table(
+    "assistants",
+    METADATA,
+    Column("assistant_id", Text, nullable=False),
+    Column("graph_id", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("description", Text),
+    Column("config", Text, nullable=False),
+    Column("context", Text, nullable=False),
+    Column("metadata", Text, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    PrimaryKeyConstraint("assistant_id", name="assistants_pk"),
+    sqlite_with_rowid=False,
+)
+
 holders = Table(
     "holders",
     METADATA,
