@@ -63,7 +63,7 @@ def runnable_config(context: RunContext) -> RunnableConfig:
 def run_context(graph: CompiledGraph, context: RunContext) -> object:
     """Return the context that the run's graph is called with, None if there is none.
 
-    A graph that has a schema for it gets, of a `configurable` that the caller or the assistant gave, the keys that the schema names.
+    A graph that has a schema for it gets the keys that it names of a `configurable`, too, which the caller or the assistant gave.
     """
     schema = graph.context_schema
     if schema is None:
