@@ -17,6 +17,8 @@ from ..domain.errors import (
     ThreadBusyError,
 )
 from ..domain.values import canonical
+from .assistant_merging import merged, recorded_metadata
+from .assistants import Assistants
 from .bootstrap import GraphRegistry, ports_of
 from .checkpoint_logs import WholeThreads
 from .doctor import Doctor
@@ -35,7 +37,6 @@ from .worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from datetime import datetime
     from types import TracebackType
     from typing import Any, Self
 
@@ -73,6 +74,7 @@ class Engine:
             ports.store, self._hub, self.settings,
             clock=ports.clock, ids=ports.ids, tasks=ports.tasks, observer=ports.observer,
         )  # fmt: skip
+        self.assistants = Assistants(ports, self._executor, self.graphs, self.settings)
         self._wholes = WholeThreads(ports.store, self._executor)
         self._states = States(ports.store, self._executor, self._wholes, self.graphs)
         self.queries = Queries(ports.store, self._executor, self._states)
@@ -98,7 +100,6 @@ class Engine:
         self._follow: TaskHandle | None = None
         self._drain: TaskHandle | None = None
         self._is_open = False
-        self.created_at: datetime = ports.clock.now()
 
     @property
     def is_open(self) -> bool:
@@ -298,26 +299,26 @@ class Engine:
             CheckpointNotFoundError: it starts from a checkpoint that is not there.
             QueueFullError: too many runs in flight.
         """
-        assistant, graph_id = self.graphs.resolve(assistant_id)
+        assistant = await self.assistants.resolve(assistant_id)
         run_id = run_id or self.new_run_id()
-        limit = timeout_seconds or self.settings.run_timeout_seconds
-        runner = self.graphs.runner(graph_id)
+        runner = self.graphs.runner(assistant.graph_id)
         given = canonical(input, "input")
-        own = _object(metadata, "metadata")
-        asked = accepted_options(runner, given, own, _object(kwargs, "kwargs"))
+        own, whole = merged(assistant, _object(metadata, "metadata"), _object(kwargs, "kwargs"))
+        asked = accepted_options(runner, given, own, whole)
         await self._require_checkpoint(thread_id, asked, is_new=if_not_exists == "create")
         command = SubmitRun(
             thread_id=thread_id,
             run_id=run_id,
-            assistant_id=assistant,
-            graph_id=graph_id,
+            assistant_id=assistant.assistant_id,
+            graph_id=assistant.graph_id,
             input=runner.prepare(given, self._ports.ids),
             is_typed=runner.is_typed,
             is_resume=resumes(asked),
             multitask_strategy=multitask_strategy,
             after_seconds=after_seconds,
-            timeout_seconds=limit,
+            timeout_seconds=timeout_seconds or self.settings.run_timeout_seconds,
             metadata=own,
+            assistant_metadata=recorded_metadata(assistant),
             kwargs=asked,
             if_not_exists=if_not_exists,
             runs_in_flight_max=self.settings.runs_in_flight_max,

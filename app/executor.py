@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakValueDictionary
 
+from ..domain.assistant import require_thread_id
 from ..domain.errors import (
     ContentionError,
     RefusedError,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
     from ..domain.events import Events
     from ..domain.graph_ports import Intent
-    from ..domain.ports import Clock, EventStore, Ids, Observer, Tasks
+    from ..domain.ports import Clock, EventStore, Ids, LogEntry, Observer, Tasks
     from .hub import Hub
     from .settings import Settings
 
@@ -215,7 +216,7 @@ class Executor:
     ) -> Outcome:
         """Move on: only now that the events are durable may anybody see them."""
         thread_id, after = append.thread_id, threads[-1]
-        self._advance(recorded)
+        self.advance(recorded)
         self._cache.put(thread_id, after)
         self._hub.publish(Committed(thread_id, recorded, before, after, tuple(threads)))
         if append.erase_runs or append.erase_thread:
@@ -232,7 +233,7 @@ class Executor:
     async def _erase(self) -> None:
         await self._store.erase_pending()
 
-    def _advance(self, events: Sequence[RecordedEvent]) -> None:
+    def advance(self, events: Sequence[LogEntry]) -> None:
         """Move on over events of our own, as long as no other process's stand before them."""
         if events and events[0].position == self.seen_position + 1:
             self.seen_position = events[-1].position
@@ -267,6 +268,7 @@ class Executor:
 
     async def _refreshed(self, thread_id: str) -> Thread:
         """Bring the cached thread up to the log's head, and tell the hub what others wrote."""
+        require_thread_id(thread_id)
         cached = self._cache.get(thread_id)
         thread = cached if cached is not None else await self._from_snapshot(thread_id)
         while True:
@@ -335,17 +337,17 @@ class Executor:
             await self._take_up_batch()
 
     async def _take_up_batch(self) -> None:
-        events = await self._store.read_log(after=self.seen_position, limit=EVENTS_AT_ONCE)
-        for thread_id in dict.fromkeys(recorded.thread_id for recorded in events):
-            newest = max(e.version for e in events if e.thread_id == thread_id)
+        entries = await self._store.read_log(after=self.seen_position, limit=EVENTS_AT_ONCE)
+        heads = {e.thread_id: e.version for e in entries if isinstance(e, RecordedEvent)}
+        for thread_id, newest in heads.items():
             cached = self._cache.get(thread_id)
             if cached is None:
                 thread = await self.load(thread_id)
                 self._hub.publish(Committed(thread_id, (), thread, thread))
             elif cached.version < newest:
                 await self.load(thread_id)
-        if events:
-            self.seen_position = max(self.seen_position, events[-1].position)
+        if entries:
+            self.seen_position = max(self.seen_position, entries[-1].position)
 
     # ------------------------------------------------------------------ helpers
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
+from ..domain.assistant import SYSTEM_METADATA
 from ..domain.channels import decode_object, read_values
 from ..domain.errors import (
     ErasedError,
@@ -236,7 +237,10 @@ def _questions(event: ThreadEvent) -> tuple[JsonObject, ...]:
 
 def _run_view(row: RunRow, event: RunAccepted, thread: Thread) -> RunView:
     own = {"graph_id": row.graph_id, "assistant_id": row.assistant_id}
-    metadata: JsonObject = {**thread.metadata, **event.metadata, **own}
+    of_assistant = event.assistant_metadata
+    if of_assistant is None:
+        of_assistant = SYSTEM_METADATA
+    metadata: JsonObject = {**of_assistant, **thread.metadata, **event.metadata, **own}
     return RunView(row, event, _input(event), metadata)
 
 

@@ -109,7 +109,7 @@ class ThreadSearch:
         if where.is_open and order == "updated_at" and is_descending:
             rows = await self._store.list_threads(limit=limit + 1, offset=offset)
         else:
-            rows = await self._rows(where, order, is_descending=is_descending)
+            rows = await self.rows(where, order, is_descending=is_descending)
             if not where.values:
                 rows = rows[offset : offset + limit + 1]
         if where.values:
@@ -124,7 +124,7 @@ class ThreadSearch:
 
     async def count(self, where: ThreadFilter) -> int:
         """Return how many threads match."""
-        rows = await self._rows(where, "thread_id", is_descending=False)
+        rows = await self.rows(where)
         if not where.values:
             return len(rows)
         count = 0
@@ -132,10 +132,10 @@ class ThreadSearch:
             count += 1
         return count
 
-    async def _rows(
-        self, where: ThreadFilter, order: ThreadOrder, *, is_descending: bool
+    async def rows(
+        self, where: ThreadFilter, order: ThreadOrder = "thread_id", *, is_descending: bool = False
     ) -> Sequence[ThreadRow]:
-        """Return the rows that match, in order; ties by id, rising."""
+        """Return the rows that match as far as rows tell, in order; ties by id, rising."""
         rows = [row for row in await self._candidates(where) if where.matches_row(row)]
         rows.sort(key=lambda row: row.thread_id)
         rows.sort(key=lambda row: getattr(row, order), reverse=is_descending)

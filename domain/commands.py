@@ -88,6 +88,7 @@ class SubmitRun:
     after_seconds: float = 0
     timeout_seconds: float | None = 3600.0
     metadata: JsonObject = field(default_factory=dict[str, "Json"])
+    assistant_metadata: JsonObject | None = None
     kwargs: JsonObject = field(default_factory=dict[str, "Json"])
     if_not_exists: Literal["reject", "create"] = "reject"
     runs_in_flight_max: int = 1000

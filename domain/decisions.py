@@ -215,6 +215,7 @@ def submit_run(command: SubmitRun, thread: Thread) -> Events:
         after_seconds=command.after_seconds,
         timeout_seconds=command.timeout_seconds,
         metadata=command.metadata,
+        assistant_metadata=command.assistant_metadata,
         kwargs=command.kwargs,
         is_typed=command.is_typed,
         first_item=encoder.first_item,

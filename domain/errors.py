@@ -14,6 +14,9 @@ EngineError
 │   ├── QueueFullError
 │   ├── CheckpointNotFoundError
 │   ├── AssistantNotFoundError
+│   ├── AssistantExistsError
+│   ├── AssistantVersionNotFoundError
+│   ├── DefaultAssistantError    a graph has it from the start, for as long as the graph is there
 │   ├── GraphNotFoundError
 │   ├── ErasedError              the state asked for lies inside an erased span
 │   └── InvalidInputError        a value that cannot be recorded
@@ -186,7 +189,47 @@ class AssistantNotFoundError(RefusedError):
     assistant_id: str
 
     def __init__(self, *, assistant_id: str) -> None:
-        super().__init__("Thread or assistant not found.", assistant_id=assistant_id)
+        super().__init__(f"Assistant with ID {assistant_id} not found", assistant_id=assistant_id)
+
+
+class AssistantExistsError(RefusedError):
+    """An assistant of this id exists already."""
+
+    assistant_id: str
+
+    def __init__(self, *, assistant_id: str) -> None:
+        super().__init__(
+            f"Assistant with ID {assistant_id} already exists", assistant_id=assistant_id
+        )
+
+
+class AssistantVersionNotFoundError(RefusedError):
+    """The assistant has no such version."""
+
+    assistant_id: str
+    version: int
+
+    def __init__(self, *, assistant_id: str, version: int) -> None:
+        super().__init__(
+            f"Assistant with ID {assistant_id} has no version {version}",
+            assistant_id=assistant_id,
+            version=version,
+        )
+
+
+class DefaultAssistantError(RefusedError):
+    """The assistant is the one that its graph has from the start, which stays as long as the graph does."""
+
+    assistant_id: str
+    graph_id: str
+
+    def __init__(self, *, assistant_id: str, graph_id: str) -> None:
+        super().__init__(
+            f"Assistant with ID {assistant_id} is the default one of graph '{graph_id}' and cannot "
+            "be deleted; POST …/latest with version 1 takes back what was changed of it",
+            assistant_id=assistant_id,
+            graph_id=graph_id,
+        )
 
 
 class GraphNotFoundError(RefusedError):

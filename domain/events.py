@@ -117,7 +117,10 @@ class ThreadDeleted(Event):
 
 
 class RunAccepted(ItemsEvent):
-    """A run was accepted: it will reach exactly one end, and is due `after_seconds` from now."""
+    """A run was accepted: it will reach exactly one end, and is due `after_seconds` from now.
+
+    What its assistant gave is in `kwargs`, and in `assistant_metadata`; None there: a graph's default assistant, as it was.
+    """
 
     type: Literal["RunAccepted"] = "RunAccepted"
     run_id: str
@@ -129,6 +132,7 @@ class RunAccepted(ItemsEvent):
     after_seconds: float = 0
     timeout_seconds: float | None = 3600.0
     metadata: Object = Field(default_factory=dict)
+    assistant_metadata: Object | None = None
     kwargs: Object = Field(default_factory=dict)
     is_typed: bool = False
     is_erased: bool = False

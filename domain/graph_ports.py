@@ -179,6 +179,35 @@ class GraphRunner(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class GraphSchemas:
+    """JSON schemas of what a graph takes, gives and keeps; None where it has none, or one that JSON cannot tell."""
+
+    input: JsonObject | None = None
+    output: JsonObject | None = None
+    state: JsonObject | None = None
+    config: JsonObject | None = None
+    context: JsonObject | None = None
+
+
+class DescribedGraph(Protocol):
+    """A runner whose graph can be shown. If a graph is made for each use, the methods raise what making it raises."""
+
+    async def drawable(self, *, xray: int | bool = False) -> JsonObject:
+        """Return its nodes and edges; with `xray`, subgraphs are drawn in (so many levels of them, if it is a number)."""
+        ...
+
+    async def schemas(self) -> GraphSchemas:
+        """Return the JSON schemas of what it takes, gives and keeps."""
+        ...
+
+    async def subgraphs(
+        self, *, namespace: str | None = None, recurse: bool = False
+    ) -> Mapping[str, GraphSchemas]:
+        """Return the schemas of its subgraphs by namespace, of the one named or of all."""
+        ...
+
+
 class ReducingGraph(GraphRunner, Protocol):
     """A runner whose state is the thread's channels: an update from outside goes through its reducers."""
 

@@ -5,16 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
+from .assistant_ports import AssistantStore
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine, Sequence
     from datetime import datetime
 
+    from .assistant import RecordedAssistantEvent
     from .events import Events, RecordedEvent
     from .values import JsonObject
 
 RunStatus: TypeAlias = Literal["pending", "running", "error", "success", "timeout", "interrupted"]
 ThreadStatus: TypeAlias = Literal["idle", "busy", "interrupted", "error"]
 RecordStatus: TypeAlias = Literal[RunStatus, "rolled_back"]
+
+
+LogEntry: TypeAlias = "RecordedEvent | RecordedAssistantEvent"
+"""What stands in the log: events of threads and of assistants, in one order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +123,7 @@ class StoredSnapshot:
 class Subscription(Protocol):
     """The log from a position on: what is there, then what comes, none missed, none repeated."""
 
-    def __aiter__(self) -> AsyncIterator[Sequence[RecordedEvent]]:
+    def __aiter__(self) -> AsyncIterator[Sequence[LogEntry]]:
         """Yield batches in order of position; wait for more at the end of the log."""
         ...
 
@@ -125,7 +132,7 @@ class Subscription(Protocol):
         ...
 
 
-class EventStore(Protocol):
+class EventStore(AssistantStore, Protocol):
     """An append-only log of all threads, with its inline projections, leases and snapshots.
 
     All methods may be called from one event loop concurrently; none blocks it.
@@ -153,8 +160,8 @@ class EventStore(Protocol):
         """Read the events at these versions, in order; those that do not exist are left out."""
         ...
 
-    async def read_log(self, *, after: int = 0, limit: int = 500) -> tuple[RecordedEvent, ...]:
-        """Read events of all threads with `position > after`, in order of position."""
+    async def read_log(self, *, after: int = 0, limit: int = 500) -> tuple[LogEntry, ...]:
+        """Read events of all threads and assistants with `position > after`, in order of position."""
         ...
 
     async def head_version(self, thread_id: str) -> int:
@@ -251,7 +258,7 @@ class Clock(Protocol):
 
 
 class Ids(Protocol):
-    """Makes ids: rising UUIDv7 for runs and threads, UUIDv6 for checkpoints, uuid4 for messages."""
+    """Makes ids: rising UUIDv7 for runs, threads and assistants, UUIDv6 for checkpoints, uuid4 for messages."""
 
     def run_id(self) -> str:
         """Make the id of a run, later ones greater."""
@@ -263,6 +270,10 @@ class Ids(Protocol):
 
     def checkpoint_id(self) -> str:
         """Make the id of a checkpoint, later ones greater."""
+        ...
+
+    def assistant_id(self) -> str:
+        """Make the id of an assistant."""
         ...
 
     def message_id(self) -> str:

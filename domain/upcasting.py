@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, TypeAlias, get_args
 
+from .assistant import ASSISTANT_EVENT_CLASSES
 from .errors import UnreadableEventError
 from .events import Event, ThreadEvent
 
@@ -20,6 +21,7 @@ Upcaster: TypeAlias = Callable[[dict[str, Any]], dict[str, Any]]
 
 EVENT_CLASSES: Mapping[str, type[Event]] = MappingProxyType(
     {kind.__name__: kind for kind in get_args(get_args(ThreadEvent)[0])}
+    | dict(ASSISTANT_EVENT_CLASSES)
 )
 
 VERSIONS: Mapping[str, int] = MappingProxyType({})

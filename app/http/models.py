@@ -286,24 +286,3 @@ class RunsCancel(Body):
     thread_id: str | None = None
     run_ids: Annotated[list[str], Field(max_length=IDS_MAX)] | None = None
     status: Literal["pending", "running", "all"] | None = None
-
-
-# ------------------------------------------------------------------ assistants
-
-
-class AssistantCount(Body):
-    """POST /assistants/count."""
-
-    metadata: Object | None = None
-    graph_id: str | None = None
-    name: str | None = None
-
-
-class AssistantSearch(AssistantCount):
-    """POST /assistants/search."""
-
-    limit: Limit | None = None
-    offset: Offset | None = None
-    sort_by: Literal["assistant_id", "graph_id", "name", "created_at", "updated_at"] | None = None
-    sort_order: Literal["asc", "desc"] | None = None
-    select: list[str] | None = None

@@ -35,9 +35,6 @@ STATE_FIELDS = frozenset(
 
 DEFAULT_STREAM_MODES = ["values"]
 
-_SYSTEM = {"created_by": "system"}
-"""The metadata of the assistants that every graph has from the start, and so of every run."""
-
 
 def picked(content: dict[str, Any], fields: frozenset[str] | None) -> dict[str, Any]:
     """Return these fields of an object; None: all."""
@@ -255,7 +252,7 @@ def task_objects(state: State) -> list[dict[str, Any]]:
 def run_object(view: RunView) -> dict[str, Any]:
     """Return a run."""
     row = view.row
-    metadata = {**_SYSTEM, **view.metadata}
+    metadata = view.metadata
     return {
         "run_id": row.run_id,
         "thread_id": row.thread_id,

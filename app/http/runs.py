@@ -11,7 +11,12 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ...domain.errors import RefusedError, RunNotFoundError, ThreadNotFoundError
+from ...domain.errors import (
+    AssistantNotFoundError,
+    RefusedError,
+    RunNotFoundError,
+    ThreadNotFoundError,
+)
 from ..engine import Engine
 from ..views import RunResult, RunView
 from . import models
@@ -123,7 +128,7 @@ async def _submitted(
             kwargs=kwargs,
             if_not_exists=body.if_not_exists or "reject",
         )
-    except ThreadNotFoundError as error:
+    except (ThreadNotFoundError, AssistantNotFoundError) as error:
         raise HTTPException(404, "Thread or assistant not found.") from error
 
 

@@ -14,6 +14,7 @@ from ...domain.graph_ports import StepWrite
 from ...domain.reducers import Schema, applied, messages
 from ...domain.tool_calls import provider_valid
 from ...domain.values import canonical
+from .appearance import drawing, state_schemas
 from .authoring import Custom, MessageChunk, RunHandle, Update, streamed
 from .read_only_state import ReadOnlyState
 from .state_types import annotated_state, is_state_type, schema_of
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from ...domain.changes import ChannelChange
-    from ...domain.graph_ports import RunContext
+    from ...domain.graph_ports import GraphSchemas, RunContext
     from ...domain.ports import Ids
     from ...domain.values import Json, JsonObject
 
@@ -77,7 +78,8 @@ class FunctionGraph:
         try:
             parameters = _parameters(function)
             self._takes_run = len(parameters) > 1
-            self.schema = _schema(function, parameters[0], state)
+            self._state_type = _state_type(function, parameters[0], state)
+            self.schema = Schema() if self._state_type is None else schema_of(self._state_type)
         except ConfigurationError as error:
             raise ConfigurationError(f"graph {graph_id}: {error}") from error
         self.node = _node_name(function, graph_id)
@@ -153,6 +155,24 @@ class FunctionGraph:
         """Return nothing: a function runs as a whole, so nothing ever stands open behind a node."""
         del node, values
         return ()
+
+    # ------------------------------------------------------------------ what the graph is
+
+    async def drawable(self, *, xray: int | bool = False) -> JsonObject:
+        """Return its one node, between where it starts and where it ends."""
+        del xray
+        return drawing(self.node, self._function)
+
+    async def schemas(self) -> GraphSchemas:
+        """Return the JSON schemas of its state, which are those of what it takes and gives, too."""
+        return state_schemas(self._state_type)
+
+    async def subgraphs(
+        self, *, namespace: str | None = None, recurse: bool = False
+    ) -> Mapping[str, GraphSchemas]:
+        """Return nothing: a function has no subgraphs."""
+        del namespace, recurse
+        return {}
 
 
 class _Attempt:
@@ -308,11 +328,12 @@ def _parameters(function: object) -> list[inspect.Parameter]:
     return taken
 
 
-def _schema(function: AgentFunction, parameter: inspect.Parameter, state: object) -> Schema:
+def _state_type(function: AgentFunction, parameter: inspect.Parameter, state: object) -> object:
+    """Return the type of the graph's state, None if it has none."""
     if state is not None:
-        return schema_of(state)
+        return state
     annotation = annotated_state(function, parameter)
-    return schema_of(annotation) if is_state_type(annotation) else Schema()
+    return annotation if is_state_type(annotation) else None
 
 
 def _node_name(function: object, graph_id: str) -> str:

@@ -102,20 +102,32 @@ class GraphRegistry:
         return runner
 
     def resolve(self, assistant_id: str) -> tuple[str, str]:
-        """Return the assistant's UUID and its graph's id, of the one or the other.
+        """Return the UUID of a graph's own assistant and the graph's id, of the one or the other.
 
         Raises:
             GraphNotFoundError: it is no UUID, and the id of no graph.
             AssistantNotFoundError: it is the UUID of no assistant.
         """
-        found = self._assistants.get(assistant_id)
-        if found is not None:
-            return found, assistant_id
-        try:
-            identity = str(uuid.UUID(assistant_id))
-        except ValueError:
-            raise GraphNotFoundError(graph_id=assistant_id, known=self.graph_ids) from None
-        graph_id = self._by_assistant.get(identity)
+        identity = self.assistant_id(assistant_id)
+        graph_id = self.default_graph(identity)
         if graph_id is None:
             raise AssistantNotFoundError(assistant_id=assistant_id)
         return identity, graph_id
+
+    def assistant_id(self, name: str) -> str:
+        """Return the UUID of a graph's assistant by the graph's id, and a UUID in its usual form.
+
+        Raises:
+            GraphNotFoundError: it is no UUID, and the id of no graph.
+        """
+        found = self._assistants.get(name)
+        if found is not None:
+            return found
+        try:
+            return str(uuid.UUID(name))
+        except ValueError:
+            raise GraphNotFoundError(graph_id=name, known=self.graph_ids) from None
+
+    def default_graph(self, assistant_id: str) -> str | None:
+        """Return the graph that has this assistant from the start, if one has."""
+        return self._by_assistant.get(assistant_id)

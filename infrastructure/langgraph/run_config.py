@@ -45,9 +45,8 @@ def runnable_config(context: RunContext) -> RunnableConfig:
         "run_id": context.run_id,
         "graph_id": context.graph_id,
     }
-    configurable = _mine(given.get("configurable"))
-    if not configurable:  # A graph may look for either; who gave one meant both.
-        configurable = _mine(context.kwargs.get("context"))
+    # A graph may look in either; who gave one meant both.
+    configurable = _mine(context.kwargs.get("context")) | _mine(given.get("configurable"))
     configurable |= own | _checkpoint(context.kwargs)
     if context.kwargs.get("strict_resume"):
         configurable["__pregel_strict_resume"] = True
@@ -64,16 +63,16 @@ def runnable_config(context: RunContext) -> RunnableConfig:
 def run_context(graph: CompiledGraph, context: RunContext) -> object:
     """Return the context that the run's graph is called with, None if there is none.
 
-    A graph that has a schema for it gets, of a caller that gave a `configurable` instead, the keys that the schema names.
+    A graph that has a schema for it gets the keys that it names of a `configurable`, too, which the caller or the assistant gave.
     """
-    if context.context:
-        return context.context
     schema = graph.context_schema
     if schema is None:
-        return None
+        return context.context or None
     names = _field_names(schema)
     configurable = _mine(context.config.get("configurable"))
     found = {name: value for name, value in configurable.items() if name in names}
+    if context.context:
+        return found | context.context
     if is_typeddict(schema):
         return found or None
     try:

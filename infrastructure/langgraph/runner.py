@@ -37,12 +37,11 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.base import BaseCheckpointSaver
 
     from ...domain.changes import GraphEnd
-    from ...domain.graph_ports import CheckpointLog, RunContext
+    from ...domain.graph_ports import CheckpointLog, GraphSchemas, RunContext
     from ...domain.ports import Ids
     from ...domain.values import Json, JsonObject
     from .compiled import CompiledGraph
     from .graph_objects import Access
-    from .schemas import GraphSchemas
     from .starting import Start
     from .states import GraphState
     from .values import ValueCodec

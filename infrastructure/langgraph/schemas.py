@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import BaseModel, TypeAdapter, create_model
 from typing_extensions import is_typeddict
 
+from ...domain.graph_ports import GraphSchemas
 from .code_types import named_types
 from .compiled import channel_types, state_schemas_of, subgraphs_of
 from .showing import shown
@@ -20,17 +20,6 @@ if TYPE_CHECKING:
     from .compiled import CompiledGraph
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class GraphSchemas:
-    """JSON schemas of what a graph takes, gives and keeps; None where it has none, or one that JSON cannot tell."""
-
-    input: JsonObject | None
-    output: JsonObject | None
-    state: JsonObject | None
-    config: JsonObject | None
-    context: JsonObject | None
 
 
 def schemas_of(graph: CompiledGraph) -> GraphSchemas:

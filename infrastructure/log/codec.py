@@ -15,6 +15,13 @@ import orjson
 from eventsourcing.persistence import StoredEvent
 from pydantic_core import PydanticUndefined
 
+from ...domain.assistant import (
+    ASSISTANT_EVENT_CLASSES,
+    AssistantEvent,
+    RecordedAssistantEvent,
+    assistant_id_of,
+    stream_of,
+)
 from ...domain.deltas import Fact
 from ...domain.errors import UnreadableEventError
 from ...domain.events import RecordedEvent, ThreadEvent
@@ -24,6 +31,7 @@ from .compression import compressed, expanded
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from ...domain.ports import LogEntry
     from ...domain.upcasting import Schema, Upcaster
 
 EventRow: TypeAlias = tuple[str, int, str, bytes]
@@ -31,6 +39,8 @@ EventRow: TypeAlias = tuple[str, int, str, bytes]
 
 LogRow: TypeAlias = tuple[int, str, int, str, bytes]
 """An EventRow with its position in front."""
+
+_Reader: TypeAlias = "tuple[Callable[..., LogEntry], Callable[[Any], Any], tuple[Upcaster, ...]]"
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -49,6 +59,10 @@ def to_microseconds(moment: datetime) -> int:
 def from_microseconds(microseconds: int) -> datetime:
     """Return the moment in UTC, exactly."""
     return _EPOCH + timedelta(microseconds=microseconds)
+
+
+def _recorded_assistant_event(stream: str, *rest: Any) -> RecordedAssistantEvent:  # noqa: ANN401 - as its class has it
+    return RecordedAssistantEvent(assistant_id_of(stream), *rest)
 
 
 def _shape_of(kind: type[Fact]) -> _Shape:
@@ -110,9 +124,9 @@ class EventCodec:
         self._topics = {
             kind: f"{name}.{schema.version(name)}" for name, kind in schema.classes.items()
         }
-        self._readers: dict[str, tuple[Callable[[Any], Any], tuple[Upcaster, ...]]] = {}
+        self._readers: dict[str, _Reader] = {}
 
-    def topic(self, event: ThreadEvent) -> str:
+    def topic(self, event: ThreadEvent | AssistantEvent) -> str:
         """Return the topic that the event is stored under."""
         return self._topics[type(event)]
 
@@ -124,11 +138,16 @@ class EventCodec:
             for version in range(1, self._schema.version(name) + 1)
         )
 
-    def encode(self, event: ThreadEvent, recorded_at: datetime, actor: str | None = None) -> bytes:
+    def encode(
+        self,
+        event: ThreadEvent | AssistantEvent,
+        recorded_at: datetime,
+        actor: str | None = None,
+    ) -> bytes:
         """Return the state that is stored for the event."""
         return self._encode(event, to_microseconds(recorded_at), actor)
 
-    def _encode(self, event: ThreadEvent, at: int, actor: str | None) -> bytes:
+    def _encode(self, event: ThreadEvent | AssistantEvent, at: int, actor: str | None) -> bytes:
         by = {} if actor is None else {"by": actor}
         text = _dumps({"at": at, **by, **_fields(event)})
         return compressed(text) if self.is_compressing else text
@@ -137,7 +156,7 @@ class EventCodec:
         self,
         thread_id: str,
         after: int,
-        events: Iterable[ThreadEvent],
+        events: Iterable[ThreadEvent | AssistantEvent],
         recorded_at: datetime,
         actor: str | None = None,
     ) -> list[EventRow]:
@@ -148,7 +167,7 @@ class EventCodec:
             for version, event in enumerate(events, after + 1)
         ]
 
-    def decode(self, row: LogRow) -> RecordedEvent:
+    def decode(self, row: LogRow) -> LogEntry:
         """Read a row of the log.
 
         Raises:
@@ -158,39 +177,38 @@ class EventCodec:
         reader = self._readers.get(topic)
         if reader is None:
             reader = self._reader(topic)
-        validate, upcasters = reader
+        recorded, validate, upcasters = reader
         fields = orjson.loads(readable(state))
         at, actor = fields.pop("at"), fields.pop("by", None)
         for upcast in upcasters:
             fields = upcast(fields)
-        return RecordedEvent(
-            thread_id,
-            version,
-            position,
-            _EPOCH + timedelta(microseconds=at),
-            validate(fields),
-            actor,
-        )
+        at = _EPOCH + timedelta(microseconds=at)
+        return recorded(thread_id, version, position, at, validate(fields), actor)
 
-    def _reader(self, topic: str) -> tuple[Callable[[Any], Any], tuple[Upcaster, ...]]:
+    def _reader(self, topic: str) -> _Reader:
         name, _, version = topic.rpartition(".")
         if not version.isdecimal():
             raise UnreadableEventError(name=topic)
         kind, upcasters = self._schema.path(name, int(version))
-        reader = (kind.__pydantic_validator__.validate_python, upcasters)
+        recorded = _recorded_assistant_event if name in ASSISTANT_EVENT_CLASSES else RecordedEvent
+        reader = (recorded, kind.__pydantic_validator__.validate_python, upcasters)
         self._readers[topic] = reader
         return reader
 
-    def to_stored_event(self, recorded: RecordedEvent) -> StoredEvent:
+    def to_stored_event(self, recorded: LogEntry) -> StoredEvent:
         """Return the event in the form of the `eventsourcing` library."""
+        if isinstance(recorded, RecordedEvent):
+            originator_id, version = recorded.thread_id, recorded.version
+        else:
+            originator_id, version = stream_of(recorded.assistant_id), recorded.head
         return StoredEvent(
-            originator_id=recorded.thread_id,
-            originator_version=recorded.version,
+            originator_id=originator_id,
+            originator_version=version,
             topic=self.topic(recorded.event),
             state=self.encode(recorded.event, recorded.recorded_at, recorded.actor),
         )
 
-    def from_stored_event(self, stored: StoredEvent, position: int) -> RecordedEvent:
+    def from_stored_event(self, stored: StoredEvent, position: int) -> LogEntry:
         """Read an event in the form of the `eventsourcing` library."""
         thread_id = str(stored.originator_id)
         return self.decode(

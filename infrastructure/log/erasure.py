@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
+from ...domain.assistant import AssistantCreated, AssistantPatched, RecordedAssistantEvent
 from ...domain.events import (
     CheckpointRecorded,
     ItemsEvent,
@@ -29,7 +30,9 @@ from ...domain.events import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ...domain.events import RecordedEvent, ThreadEvent
+    from ...domain.assistant import AssistantEvent
+    from ...domain.events import ThreadEvent
+    from ...domain.ports import LogEntry
     from .codec import EventCodec
     from .log import Log
     from .planning import Erasure
@@ -43,10 +46,11 @@ _Event = TypeVar("_Event", bound="ThreadEvent")
 def without_run_payload(event: ThreadEvent) -> ThreadEvent:
     """Return the event without what its run was given and brought forth."""
     match event:
-        case RunAccepted():
+        case RunAccepted(assistant_metadata=given):
             return _without(
-                event, input=None, raw_input=None, kwargs={}, metadata={}, is_erased=True
-            )
+                event, input=None, raw_input=None, kwargs={}, metadata={},
+                assistant_metadata=given and {}, is_erased=True,
+            )  # fmt: skip
         case StepRecorded():
             return _without(event, update=None, deltas={}, is_erased=True)
         case ResultRecorded():
@@ -81,6 +85,17 @@ def without_payload(event: ThreadEvent) -> ThreadEvent:
             return without_run_payload(event)
 
 
+def without_assistant(event: AssistantEvent) -> AssistantEvent:
+    """Return an assistant's event without anything that a caller put into it, but its graph."""
+    match event:
+        case AssistantCreated(graph_id=graph_id):
+            return AssistantCreated(graph_id=graph_id)
+        case AssistantPatched(graph_id=graph_id):
+            return AssistantPatched(graph_id=graph_id)
+        case _:
+            return event
+
+
 def _without(event: _Event, **changes: object) -> _Event:
     if isinstance(event, ItemsEvent):
         changes["items"] = ()
@@ -92,7 +107,15 @@ def _bare(tasks: Sequence[OpenTask]) -> tuple[OpenTask, ...]:
     return tuple(OpenTask(id=task.id, name=task.name) for task in tasks)
 
 
-def _belongs(recorded: RecordedEvent, erasure: Erasure) -> bool:
+def _stripped(recorded: LogEntry, erasure: Erasure) -> ThreadEvent | AssistantEvent:
+    if isinstance(recorded, RecordedAssistantEvent):
+        return without_assistant(recorded.event)
+    if erasure.run_id is None:
+        return without_payload(recorded.event)
+    return without_run_payload(recorded.event)
+
+
+def _belongs(recorded: LogEntry, erasure: Erasure) -> bool:
     return erasure.run_id is None or getattr(recorded.event, "run_id", None) == erasure.run_id
 
 
@@ -106,12 +129,11 @@ def next_chunk(
         upto=erasure.upto_version,
         limit=CHUNK_EVENTS,
     )
-    strip = without_payload if erasure.run_id is None else without_run_payload
     rewritten: list[tuple[str, bytes, int]] = []
     for recorded in map(codec.decode, rows):
         if not _belongs(recorded, erasure):
             continue
-        event = strip(recorded.event)
+        event = _stripped(recorded, erasure)
         if event != recorded.event:
             state = codec.encode(event, recorded.recorded_at, recorded.actor)
             rewritten.append((codec.topic(event), state, recorded.position))

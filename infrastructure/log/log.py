@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from ...domain.assistant_ports import AssistantRow
     from ...domain.ports import Lease, RunRow, StoredSnapshot, ThreadRow
     from .codec import LogRow
     from .planning import Erasure, Write
@@ -162,6 +163,10 @@ class Log(Protocol):
 
     def list_expiring(self, *, limit: int) -> Sequence[ThreadRow]:
         """Return the threads that are to expire, the next one first."""
+        ...
+
+    def list_assistants(self, matches: Callable[[AssistantRow], bool]) -> Sequence[AssistantRow]:
+        """Return the assistants that match."""
         ...
 
     def get_snapshot(self, thread_id: str) -> StoredSnapshot | None:

@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, TypeVar, cast
 from ...domain.ports import Lease
 from .log import UNLIMITED
 from .planning import Planner, Write
-from .rows import hidden_run, run_row, thread_row
+from .rows import assistant_row, hidden_run, run_row, thread_row
 from .writer import answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from ...domain.assistant_ports import AssistantRow
     from ...domain.ports import RunRow, StoredSnapshot, ThreadRow
     from .codec import LogRow
     from .planning import Erasure, Plan
@@ -57,6 +58,7 @@ class MemoryLog:
         self._in_flight: set[tuple[str, str]] = set()
         self._threads_of_run: defaultdict[str, set[str]] = defaultdict(set)
         self._trackings: dict[str, int] = {}
+        self._assistants: dict[str, Values] = {}
         self._erasures_made = 0
         # The tasks work on these.
         self.leases: dict[tuple[str, str, int], Lease] = {}
@@ -121,6 +123,11 @@ class MemoryLog:
         for thread_id, run_id, attempt in plan.releases:
             self.leases.pop((thread_id, run_id, attempt), None)
         self._trackings.update(plan.trackings)
+        for assistant_id, assistant in plan.assistants.items():
+            if assistant is None:
+                self._assistants.pop(assistant_id, None)
+            else:
+                self._assistants[assistant_id] = assistant
         for erasure in plan.erasures:
             self._erasures_made += 1
             self.erasures[self._erasures_made] = erasure
@@ -276,6 +283,10 @@ class MemoryLog:
         """Return the threads that are to expire, the next one first."""
         found = nsmallest(limit, self._expiring.items(), key=lambda each: (each[1], each[0]))
         return [thread_row(self._threads[thread_id]) for thread_id, _ in found]
+
+    def list_assistants(self, matches: Callable[[AssistantRow], bool]) -> Sequence[AssistantRow]:
+        """Return the assistants that match."""
+        return [row for row in map(assistant_row, self._assistants.values()) if matches(row)]
 
     def get_snapshot(self, thread_id: str) -> StoredSnapshot | None:
         """Return the thread's snapshot."""

@@ -54,6 +54,8 @@ class Write:
     """Keys of runs whose rows become hidden; without a run id, all rows of the thread."""
     erasures: Sequence[Erasure] = ()
     tracking: Tracking | None = None
+    assistants: Sequence[tuple[str, Values | None]] = ()
+    """Rows of assistants by id; None: the assistant is gone."""
 
 
 class Ledger(Protocol):
@@ -101,6 +103,7 @@ class Plan:
     trackings: dict[str, int] = field(default_factory=dict[str, int])
     heads: dict[str, int] = field(default_factory=dict[str, int])
     """The newest version of each thread that was looked at, as it stands after the plan."""
+    assistants: dict[str, Values | None] = field(default_factory=dict[str, "Values | None"])
     head_position: int | None = None
     """The newest position after the plan; None if no write was accepted."""
 
@@ -179,6 +182,7 @@ class Planner:
         plan.erasures.extend(write.erasures)
         if write.tracking is not None:
             plan.trackings[write.tracking.application_name] = write.tracking.notification_id
+        plan.assistants.update(write.assistants)
 
     def _hide(self, thread_id: str, run_id: str | None) -> None:
         self._plan.hidden.append((thread_id, run_id))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import orjson
 
+from ...domain.assistant_ports import AssistantRow
 from ...domain.ports import RunRow, ThreadRow
 from .codec import from_microseconds, to_microseconds
 
@@ -41,6 +42,20 @@ THREAD_COLUMNS = (
     "state_updated_at",
     "metadata",
     "expires_at",
+)
+
+
+ASSISTANT_COLUMNS = (
+    "assistant_id",
+    "graph_id",
+    "name",
+    "description",
+    "config",
+    "context",
+    "metadata",
+    "version",
+    "created_at",
+    "updated_at",
 )
 
 
@@ -117,4 +132,36 @@ def thread_row(values: Sequence[Any]) -> ThreadRow:
         state_updated_at=from_microseconds(values[7]),
         metadata=orjson.loads(values[8]),
         expires_at=None if values[9] is None else from_microseconds(values[9]),
+    )
+
+
+def assistant_values(row: AssistantRow) -> Values:
+    """Return the row as its table holds it, in the order of `ASSISTANT_COLUMNS`."""
+    return (
+        row.assistant_id,
+        row.graph_id,
+        row.name,
+        row.description,
+        orjson.dumps(row.config).decode(),
+        orjson.dumps(row.context).decode(),
+        orjson.dumps(row.metadata).decode(),
+        row.version,
+        to_microseconds(row.created_at),
+        to_microseconds(row.updated_at),
+    )
+
+
+def assistant_row(values: Sequence[Any]) -> AssistantRow:
+    """Return what `assistant_values` was given."""
+    return AssistantRow(
+        assistant_id=values[0],
+        graph_id=values[1],
+        name=values[2],
+        description=values[3],
+        config=orjson.loads(values[4]),
+        context=orjson.loads(values[5]),
+        metadata=orjson.loads(values[6]),
+        version=values[7],
+        created_at=from_microseconds(values[8]),
+        updated_at=from_microseconds(values[9]),
     )

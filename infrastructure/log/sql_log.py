@@ -9,12 +9,13 @@ from eventsourcing.persistence import PersistenceError
 from ...domain.ports import Lease, StoredSnapshot
 from .log import UNLIMITED
 from .planning import Erasure
-from .rows import run_row, thread_row
+from .rows import assistant_row, run_row, thread_row
 from .writer import GroupWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from ...domain.assistant_ports import AssistantRow
     from ...domain.ports import RunRow, ThreadRow
     from .codec import LogRow
     from .planning import Write
@@ -230,6 +231,11 @@ class SQLLog:
     def list_expiring(self, *, limit: int) -> Sequence[ThreadRow]:
         """Return the threads that are to expire, the next one first."""
         return [thread_row(row) for row in self.database.read(self._sql.list_expiring, (limit, 0))]
+
+    def list_assistants(self, matches: Callable[[AssistantRow], bool]) -> Sequence[AssistantRow]:
+        """Return the assistants that match."""
+        rows = map(assistant_row, self.database.read(self._sql.list_assistants))
+        return [row for row in rows if matches(row)]
 
     def get_snapshot(self, thread_id: str) -> StoredSnapshot | None:
         """Return the thread's snapshot."""

@@ -325,6 +325,7 @@ class SQLiteSession:
                 if rows:
                     for text, parameters in bulk.parts(rows):
                         self._execute(text, parameters)
+            self._write_assistants(plan)
             for lease in plan.releases:
                 self._execute(sql.delete_lease, lease)
             for tracking in plan.trackings.items():
@@ -335,6 +336,13 @@ class SQLiteSession:
                 self._execute(sql.insert_erasure, row)
                 self._execute(sql.mark_erased, (upto, thread_id))
                 self._execute(sql.delete_snapshot, (thread_id, erasure.from_version))
+
+    def _write_assistants(self, plan: Plan) -> None:
+        for assistant_id, assistant in plan.assistants.items():
+            if assistant is None:
+                self._execute(self._statements.delete_assistant, (assistant_id,))
+            else:
+                self._execute(self._statements.upsert_assistant, assistant)
 
     def holds(self, plan: Plan) -> bool:
         """Return whether the log has the plan's events, each in its place and with the same bytes."""

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Boolean, bindparam, delete, false, func, insert, or_, select, true, update
 from sqlalchemy.schema import CreateTable
 
-from .rows import RUN_COLUMNS, THREAD_COLUMNS
+from .rows import ASSISTANT_COLUMNS, RUN_COLUMNS, THREAD_COLUMNS
 from .tables import (
     EXPIRING,
     IN_FLIGHT,
     PRESENT,
+    assistants,
     erasures,
     events,
     holders,
@@ -87,6 +88,7 @@ class Statements:
         self._insert = insert_upsert
         self._prepare_events()
         self._prepare_projections()
+        self._prepare_assistants()
         self._prepare_leases()
         self._prepare_snapshots()
         self._prepare_erasures()
@@ -248,6 +250,16 @@ class Statements:
             .limit(bindparam("limit"))
             .offset(bindparam("offset")),
             *page,
+        )
+
+    def _prepare_assistants(self) -> None:
+        self.upsert_assistant = self.upsert_into(assistants, *ASSISTANT_COLUMNS)
+        self.delete_assistant = self.prepare(
+            delete(assistants).where(assistants.c.assistant_id == bindparam("assistant_id")),
+            "assistant_id",
+        )
+        self.list_assistants = self.prepare(
+            select(*(assistants.c[name] for name in ASSISTANT_COLUMNS))
         )
 
     def _prepare_leases(self) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar, cast
 
 from eventsourcing.persistence import PersistenceError
 
+from ...domain.assistant import RecordedAssistantEvent, stream_of
 from ...domain.errors import StoreUnavailableError
 from ...domain.events import RecordedEvent
 from ...domain.ports import HeldLease
@@ -23,14 +24,15 @@ from .compression import compressed, expanded, uncompressed
 from .erasure import next_chunk
 from .log import UNLIMITED
 from .planning import Erasure, Write
-from .rows import run_values, thread_values
+from .rows import assistant_values, run_values, thread_values
 from .subscriptions import LogSubscription, Signal
 from .writer import Job
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from ...domain.ports import Append, Lease, RunRow, StoredSnapshot, ThreadRow
+    from ...domain.assistant_ports import AssistantAppend, AssistantRow
+    from ...domain.ports import Append, Lease, LogEntry, RunRow, StoredSnapshot, ThreadRow
     from .codec import EventCodec, LogRow
     from .holding import Holding
     from .log import Log
@@ -125,9 +127,12 @@ class LogStore:
         if not self._is_open:
             raise StoreUnavailableError("The store is closed")
 
-    def _decoded(self, rows: Sequence[LogRow]) -> tuple[RecordedEvent, ...]:
+    def _decoded(self, rows: Sequence[LogRow]) -> tuple[LogEntry, ...]:
         with paused_collection(len(rows)):
             return tuple(map(self._codec.decode, rows))
+
+    def _of_threads(self, rows: Sequence[LogRow]) -> tuple[RecordedEvent, ...]:
+        return tuple(each for each in self._decoded(rows) if isinstance(each, RecordedEvent))
 
     # ---------------------------------------------------------------- events
 
@@ -173,7 +178,7 @@ class LogStore:
     ) -> tuple[RecordedEvent, ...]:
         """Read a thread's events with `after < version <= upto`, in order, at most `limit`."""
         return await self._read(
-            lambda: self._decoded(
+            lambda: self._of_threads(
                 self._log.thread_rows(
                     thread_id,
                     after=after,
@@ -185,10 +190,12 @@ class LogStore:
 
     async def read_run(self, thread_id: str, versions: Sequence[int]) -> tuple[RecordedEvent, ...]:
         """Read the events at these versions, in order; those that do not exist are left out."""
-        return await self._read(lambda: self._decoded(self._log.version_rows(thread_id, versions)))
+        return await self._read(
+            lambda: self._of_threads(self._log.version_rows(thread_id, versions))
+        )
 
-    async def read_log(self, *, after: int = 0, limit: int = 500) -> tuple[RecordedEvent, ...]:
-        """Read events of all threads with `position > after`, in order of position."""
+    async def read_log(self, *, after: int = 0, limit: int = 500) -> tuple[LogEntry, ...]:
+        """Read events of all threads and assistants with `position > after`, in order of position."""
         return await self._read(lambda: self._decoded(self._log.log_rows(after=after, limit=limit)))
 
     async def head_version(self, thread_id: str) -> int:
@@ -216,7 +223,7 @@ class LogStore:
             self._read_batch, self._signal, after=after, poll_seconds=self._log.poll_seconds
         )
 
-    async def _read_batch(self, after: int, limit: int) -> Sequence[RecordedEvent]:
+    async def _read_batch(self, after: int, limit: int) -> Sequence[LogEntry]:
         return await self.read_log(after=after, limit=limit)
 
     # ---------------------------------------------------------------- projections and snapshots
@@ -281,6 +288,46 @@ class LogStore:
         else:
             body = uncompressed(snapshot.body)
         await self._do(self._log.tasks.write_snapshot(replace(snapshot, body=body)))
+
+    # ---------------------------------------------------------------- assistants
+
+    async def append_assistant(self, append: AssistantAppend) -> tuple[RecordedAssistantEvent, ...]:
+        """Write all or nothing; return when it is durable."""
+        stream, head = stream_of(append.assistant_id), append.expected_head
+        upto = head + len(append.events)
+        write = Write(
+            events=self._codec.rows(stream, head, append.events, append.recorded_at, append.actor),
+            thread_id=stream,
+            expected_version=head,
+            assistants=[(append.assistant_id, append.row and assistant_values(append.row))],
+            erasures=[] if append.row else [Erasure(stream, None, 1, upto)],
+        )
+        before = cast("int", await self._do(write))
+        at, actor = append.recorded_at, append.actor
+        return tuple(
+            RecordedAssistantEvent(
+                append.assistant_id, head + count, before + count, at, event, actor
+            )
+            for count, event in enumerate(append.events, 1)
+        )
+
+    async def read_assistant(
+        self, assistant_id: str, *, after: int = 0
+    ) -> tuple[RecordedAssistantEvent, ...]:
+        """Read an assistant's events with `head > after`, in order."""
+        stream = stream_of(assistant_id)
+        found = await self._read(lambda: self._decoded(self._log.thread_rows(stream, after=after)))
+        return tuple(each for each in found if isinstance(each, RecordedAssistantEvent))
+
+    async def head_of_assistant(self, assistant_id: str) -> int:
+        """Return the number of the assistant's newest event, 0 if it has none."""
+        return await self.head_version(stream_of(assistant_id))
+
+    async def list_assistants(
+        self, matches: Callable[[AssistantRow], bool]
+    ) -> tuple[AssistantRow, ...]:
+        """Return the rows that match."""
+        return tuple(await self._read(self._log.list_assistants, matches))
 
     # ---------------------------------------------------------------- leases and erasures
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
-    from ...domain.events import RecordedEvent
+    from ...domain.ports import LogEntry
     from .log import Log
 
 BATCH_EVENTS = 500
@@ -67,7 +67,7 @@ class LogSubscription:
 
     def __init__(
         self,
-        read: Callable[[int, int], Awaitable[Sequence[RecordedEvent]]],
+        read: Callable[[int, int], Awaitable[Sequence[LogEntry]]],
         signal: Signal,
         *,
         after: int,
@@ -80,7 +80,7 @@ class LogSubscription:
         self._armed: asyncio.Future[None] | None = None
         self._is_closed = False
 
-    async def __aiter__(self) -> AsyncIterator[Sequence[RecordedEvent]]:
+    async def __aiter__(self) -> AsyncIterator[Sequence[LogEntry]]:
         """Yield batches in order of position; wait for more at the end of the log."""
         while not self._is_closed:
             armed = self._armed = self._signal.arm()

@@ -95,6 +95,23 @@ EXPIRING = threads.c.expires_at.is_not(null())
 
 Index("threads_expiring", threads.c.expires_at, sqlite_where=EXPIRING, postgresql_where=EXPIRING)
 
+assistants = Table(
+    "assistants",
+    METADATA,
+    Column("assistant_id", Text, nullable=False),
+    Column("graph_id", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("description", Text),
+    Column("config", Text, nullable=False),
+    Column("context", Text, nullable=False),
+    Column("metadata", Text, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    PrimaryKeyConstraint("assistant_id", name="assistants_pk"),
+    sqlite_with_rowid=False,
+)
+
 holders = Table(
     "holders",
     METADATA,

@@ -57,6 +57,11 @@ class SystemIds:
         with self._lock:
             return str(uuid6.uuid6())
 
+    def assistant_id(self) -> str:
+        """Return a UUIDv7."""
+        with self._lock:
+            return str(uuid6.uuid7())
+
     def message_id(self) -> str:
         """Return a UUIDv4."""
         return str(uuid.uuid4())

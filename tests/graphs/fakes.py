@@ -25,6 +25,9 @@ class RealIds:
     def checkpoint_id(self) -> str:
         return str(uuid.uuid4())
 
+    def assistant_id(self) -> str:
+        return str(uuid.uuid4())
+
     def message_id(self) -> str:
         return str(uuid.uuid4())
 

@@ -11,6 +11,12 @@ from hypothesis.strategies import SearchStrategy
 
 from tests.support.appends import START, accepted
 from threadfold.domain import deltas as forms, events as facts
+from threadfold.domain.assistant import (
+    ASSISTANT_EVENT_CLASSES,
+    AssistantPatched,
+    AssistantVersionSet,
+    stream_of,
+)
 from threadfold.domain.deltas import MergeObject
 from threadfold.domain.errors import UnreadableEventError
 from threadfold.domain.events import RunStarted, StateUpdated, StepRecorded
@@ -21,6 +27,8 @@ from threadfold.infrastructure.log.codec import (
     from_microseconds,
     to_microseconds,
 )
+
+ASSISTANT_ID = "0198c0de-0000-7000-8000-000000000001"
 
 texts = st.text(st.characters(codec="utf-8"), max_size=8)
 integers = st.integers(-(2**63), 2**64 - 1)
@@ -66,7 +74,22 @@ tasks = st.builds(
     interrupts=st.lists(json_objects, max_size=2).map(tuple),
 )
 errors = st.builds(facts.RunError, error=texts, message=texts)
+calls = st.builds(
+    facts.CopiedCall,
+    call_id=texts,
+    name=texts,
+    is_finished=st.booleans(),
+    result=st.none() | encoded,
+    is_failed=st.booleans(),
+    is_cancelled=st.booleans(),
+    task=texts,
+    run_id=texts,
+)
 BY_NAME: dict[str, SearchStrategy[Any]] = {
+    "calls": st.lists(calls, max_size=2).map(tuple),
+    "assistant_metadata": st.none() | json_objects,
+    "config": json_objects,
+    "context": json_objects,
     "metadata": json_objects,
     "kwargs": json_objects,
     "raw_input": json_values,
@@ -84,10 +107,6 @@ BY_NAME: dict[str, SearchStrategy[Any]] = {
     "updated": st.none() | st.lists(texts, max_size=2).map(tuple),
     "writes": st.lists(writes, max_size=2).map(tuple),
     "ts": counts | texts,
-    "calls": st.lists(
-        st.builds(facts.CopiedCall, call_id=texts, name=texts, result=st.none() | encoded),
-        max_size=2,
-    ).map(tuple),
     "ttl": st.none()
     | st.builds(
         facts.TimeToLive, minutes=floats, strategy=st.sampled_from(["delete", "keep_latest"])
@@ -114,6 +133,10 @@ def field_values(kind: type[facts.Event], name: str, annotation: Any) -> SearchS
         return st.none() | counts
     if kind is facts.ToolCallRecorded and name == "result":
         return st.none() | encoded
+    if kind is AssistantPatched and name in {"config", "context", "metadata"}:
+        return st.none() | json_objects
+    if kind is AssistantVersionSet:
+        return counts
     if name in BY_NAME:
         return BY_NAME[name]
     if annotation in BY_TYPE:
@@ -141,7 +164,10 @@ moments = st.integers(0, 2**53).map(
 
 
 def stored(event: facts.Event, recorded_at: datetime = START, actor: str | None = None):
-    return (9, "t", 5, CODEC.topic(event), CODEC.encode(event, recorded_at, actor))
+    name = "t"
+    if type(event) in ASSISTANT_EVENT_CLASSES.values():
+        name = stream_of(ASSISTANT_ID)
+    return (9, name, 5, CODEC.topic(event), CODEC.encode(event, recorded_at, actor))
 
 
 @pytest.mark.parametrize("kind", EVENT_CLASSES.values(), ids=EVENT_CLASSES.keys())
@@ -154,7 +180,10 @@ def test_every_event_comes_back_as_it_was(kind: type[facts.Event], data: st.Data
     assert recorded.event == event
     assert type(recorded.event) is kind
     assert (recorded.recorded_at, recorded.actor) == (recorded_at, actor)
-    assert (recorded.thread_id, recorded.version, recorded.position) == ("t", 5, 9)
+    if kind in ASSISTANT_EVENT_CLASSES.values():
+        assert (recorded.assistant_id, recorded.head, recorded.position) == (ASSISTANT_ID, 5, 9)
+    else:
+        assert (recorded.thread_id, recorded.version, recorded.position) == ("t", 5, 9)
     # Comparison takes 1 for True and 1.0; the bytes do not.
     assert stored(recorded.event, recorded_at, actor) == stored(event, recorded_at, actor)
     assert CODEC.from_stored_event(CODEC.to_stored_event(recorded), 9) == recorded

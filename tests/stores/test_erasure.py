@@ -227,7 +227,7 @@ def test_no_field_that_holds_user_data_is_forgotten() -> None:
         "status", "ttl",
     }  # fmt: skip
     erased = {
-        "items", "metadata", "input", "raw_input", "kwargs", "update", "deltas", "result",
+        "items", "metadata", "assistant_metadata", "input", "raw_input", "kwargs", "update", "deltas", "result",
         "channels", "tasks", "error", "extra", "writes", "calls",
     }  # fmt: skip
     union, *_ = facts.ThreadEvent.__args__

@@ -24,6 +24,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("originator_id", "originator_version", name="events_thread"),
     )
     _create_projections()
+    _create_assistants()
     _create_leases()
     op.create_table(
         "snapshots",
@@ -108,6 +109,24 @@ def _create_projections() -> None:
     )
 
 
+def _create_assistants() -> None:
+    op.create_table(
+        "assistants",
+        sa.Column("assistant_id", sa.Text, nullable=False),
+        sa.Column("graph_id", sa.Text, nullable=False),
+        sa.Column("name", sa.Text, nullable=False),
+        sa.Column("description", sa.Text),
+        sa.Column("config", sa.Text, nullable=False),
+        sa.Column("context", sa.Text, nullable=False),
+        sa.Column("metadata", sa.Text, nullable=False),
+        sa.Column("version", sa.BigInteger, nullable=False),
+        sa.Column("created_at", sa.BigInteger, nullable=False),
+        sa.Column("updated_at", sa.BigInteger, nullable=False),
+        sa.PrimaryKeyConstraint("assistant_id", name="assistants_pk"),
+        sqlite_with_rowid=False,
+    )
+
+
 def _create_leases() -> None:
     op.create_table(
         "holders",
@@ -134,6 +153,7 @@ def downgrade() -> None:
         "snapshots",
         "leases",
         "holders",
+        "assistants",
         "threads",
         "runs",
         "events",
