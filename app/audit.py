@@ -261,7 +261,8 @@ def what_it_did(event: ThreadEvent) -> str:  # noqa: C901 - one arm an event
             return "its record is hidden, its work stays"
         case StateUpdated():
             node = f" as {event.as_node}" if event.as_node else ""
-            return f"updated from outside{node}: {brought(event)}"
+            how = "updated from outside" if event.source == "update" else f"state ({event.source})"
+            return f"{how}{node}: {brought(event)}"
         case CheckpointRecorded():
             where = f" in {event.ns}" if event.ns else ""
             return f"checkpoint{where} ({event.source}): {brought(event)}"

@@ -6,16 +6,19 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from ..domain.commands import CopyThread
-from ..domain.copying import copied
+from ..domain.copying import copied, copied_states
 from ..domain.errors import ThreadNotFoundError
 from .executor import EVENTS_AT_ONCE
 
 if TYPE_CHECKING:
     from ..domain.graph_ports import Intent
     from .checkpoint_logs import WholeThreads
+    from .states import States
 
 
-async def copy_intents(wholes: WholeThreads, thread_id: str, copy_id: str) -> list[Intent]:
+async def copy_intents(
+    wholes: WholeThreads, states: States, thread_id: str, copy_id: str
+) -> list[Intent]:
     """Return what records the copy, all in one append; raises ThreadNotFoundError.
 
     Neither the run in flight nor what was rolled back is in it.
@@ -31,6 +34,13 @@ async def copy_intents(wholes: WholeThreads, thread_id: str, copy_id: str) -> li
             saved = copied(standing, events, copy_id)
         else:
             saved = await asyncio.to_thread(copied, standing, events, copy_id)
+    elif standing.has_values:
+        found = [(each.state, each.items) async for each in states.steps(thread_id, standing)]
+        found.reverse()
+        if len(found) < EVENTS_AT_ONCE // 10:
+            saved = copied_states(found, copy_id)
+        else:
+            saved = await asyncio.to_thread(copied_states, found, copy_id)
     copy = CopyThread(
         thread_id=copy_id, source_thread_id=thread_id, source=source, has_checkpoints=bool(saved)
     )

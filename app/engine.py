@@ -85,7 +85,7 @@ class Engine:
             clock=ports.clock, ids=ports.ids,
         )  # fmt: skip
         self.threads = Threads(
-            self._executor, self._wholes, self.graphs, self.settings,
+            self._executor, self._wholes, self._states, self.graphs, self.settings,
             clock=ports.clock, ids=ports.ids, tasks=ports.tasks,
         )  # fmt: skip
         self._streams = Streams(ports.store, self._executor, self._hub, self.queries)

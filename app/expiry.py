@@ -102,6 +102,9 @@ class Expiry:
         except StoreError:
             logger.exception("could not look for threads whose time is over; trying again")
             again_at = self._clock.now() + timedelta(seconds=self._settings.poll_seconds)
+        except Exception:
+            logger.exception("looking for threads whose time is over went wrong; trying again")
+            again_at = self._clock.now() + timedelta(seconds=STUCK_SECONDS)
         finally:
             self._is_sweeping = False
         self._timer, self._wakes_at = None, None

@@ -106,7 +106,7 @@ class States:
             raise OptionError("checkpoint.checkpoint_ns", "only for threads of LangGraph graphs")
         if wanted is None:
             return _view(thread_id, thread, thread.state)
-        async for view in self._steps(thread_id, thread):
+        async for view in self.steps(thread_id, thread):
             if view.state.checkpoint_id == wanted:
                 return view
         raise CheckpointNotFoundError(checkpoint_id=str(wanted))
@@ -192,7 +192,7 @@ class States:
         if thread.state.is_typed:
             views = self._saved(thread_id, thread, str(checkpoint.get("checkpoint_ns") or ""))
         else:
-            views = self._steps(thread_id, thread)
+            views = self.steps(thread_id, thread)
         async for view in views:
             if is_past and wanted in (None, view.state.checkpoint_id) and _has(view, metadata):
                 found.append(view)
@@ -219,7 +219,7 @@ class States:
                     state = part.state if is_current else None
                     yield _saved_view(thread_id, part, saved, state)
 
-    async def _steps(self, thread_id: str, thread: Thread) -> AsyncIterator[StateView]:
+    async def steps(self, thread_id: str, thread: Thread) -> AsyncIterator[StateView]:
         """Yield a function's states newest first: those that the fold still reaches, then those that only the log has."""
         state: State | None = thread.state
         oldest: State | None = None

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from .executor import Executor
     from .graph_states import StatefulGraph
     from .settings import Settings
+    from .states import States
     from .views import ThreadView
 
 IfExists = Literal["raise", "do_nothing"]
@@ -56,6 +57,7 @@ class Threads:
         self,
         executor: Executor,
         wholes: WholeThreads,
+        states: States,
         runners: Runners,
         settings: Settings,
         *,
@@ -65,6 +67,7 @@ class Threads:
     ) -> None:
         self._executor = executor
         self._wholes = wholes
+        self._states = states
         self._runners = runners
         self._settings = settings
         self._clock = clock
@@ -127,7 +130,7 @@ class Threads:
     async def copy(self, thread_id: str) -> ThreadView:
         """Create a thread with the state that stands in another, its run in flight left out. Raises ThreadNotFoundError."""
         copy_id = self._ids.thread_id()
-        intents = await copy_intents(self._wholes, thread_id, copy_id)
+        intents = await copy_intents(self._wholes, self._states, thread_id, copy_id)
         return thread_view(copy_id, (await self._executor.execute(copy_id, *intents)).thread)
 
     async def prune(self, thread_ids: Sequence[str], *, strategy: PruneStrategy = "delete") -> int:

@@ -198,7 +198,10 @@ class DeleteRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpdateState:
-    """Change the state from outside, as if `as_node` had done it."""
+    """Change the state from outside, as if `as_node` had done it.
+
+    In a copy: record a state of the source, with where it came from.
+    """
 
     thread_id: str
     checkpoint_id: str
@@ -206,6 +209,8 @@ class UpdateState:
     next: tuple[str, ...]
     update: JsonObject | None
     changes: Mapping[str, ChannelChange]
+    source: str = "update"
+    step: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

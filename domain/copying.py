@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from .changes import Replace, Splice
 from .channels import decode, encoded_channel, numbers_in, read_channel, read_values
 from .checkpoint_times import full_time
-from .commands import HideCheckpoints, RecordCheckpoint, RecordWrites
+from .commands import CreateThread, HideCheckpoints, RecordCheckpoint, RecordWrites, UpdateState
 from .deltas import SpliceList
 from .encoding import Encoder
 from .errors import ThreadExistsError, ThreadNotFoundError
@@ -19,18 +19,20 @@ from .events import (
     WritesRecorded,
 )
 from .saved_encoding import SharingEncoder
+from .shared_list import SharedList
 from .values import same
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from .changes import ChannelChange
+    from .channels import Channels, Items
     from .commands import CopyThread
     from .deltas import Encoded
     from .events import Events, PendingWrite, RecordedEvent
     from .graph_ports import Intent
     from .saved import SavedCheckpoint, Write
-    from .state import ToolCall
+    from .state import State, ToolCall
     from .thread import Thread
     from .values import JsonObject
 
@@ -88,6 +90,51 @@ def _channels(values: JsonObject, thread: Thread, encoder: SharingEncoder) -> di
         else encoder.value(value)
         for name, value in values.items()
     }
+
+
+# ------------------------------------------------------------------ what a function went through
+
+
+def copied_states(states: Sequence[tuple[State, Items]], target_id: str) -> list[Intent]:
+    """Return what records in `target_id` the states that a function's thread went through, oldest first."""
+    intents: list[Intent] = [CreateThread(thread_id=target_id)]
+    before: Channels = {}
+    for state, items in states:
+        checkpoint = state.checkpoint
+        if checkpoint is None:
+            continue
+        intents.append(
+            UpdateState(
+                thread_id=target_id,
+                checkpoint_id=checkpoint.checkpoint_id,
+                as_node=checkpoint.node or None,
+                next=state.next,
+                update=None,
+                changes=_changes(before, state.channels, items),
+                source=checkpoint.source,
+                step=checkpoint.step,
+            )
+        )
+        before = state.channels
+    return intents
+
+
+def _changes(before: Channels, after: Channels, items: Items) -> dict[str, ChannelChange]:
+    """Return what changed, a list that has only grown by what came to it."""
+    changes: dict[str, ChannelChange] = {}
+    for name, channel in after.items():
+        old = before.get(name)
+        if name in before and old is channel:
+            continue
+        if isinstance(old, SharedList) and isinstance(channel, SharedList):
+            count = len(old)
+            if channel.slice(0, count) == old.slice(0, count):
+                added = items.pick(channel.slice(count, len(channel)))
+                if added:
+                    changes[name] = Splice(count, 0, added)
+                continue
+        changes[name] = Replace(read_channel(channel, items))
+    return changes
 
 
 # ------------------------------------------------------------------ what a checkpointer saved

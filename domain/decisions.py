@@ -176,6 +176,8 @@ def update_state(command: UpdateState, thread: Thread) -> Events:
         StateUpdated(
             checkpoint_id=command.checkpoint_id,
             as_node=command.as_node,
+            source=command.source,
+            step=command.step,
             next=command.next,
             update=update,
             deltas=deltas,

@@ -245,11 +245,16 @@ class RunDeleted(Event):
 
 
 class StateUpdated(ItemsEvent):
-    """The state was changed from outside, as if `as_node` had done it."""
+    """The state was changed from outside, as if `as_node` had done it.
+
+    In a copy it is a state of the source: `source` is where that came from, and `step` its number there (None: the next one).
+    """
 
     type: Literal["StateUpdated"] = "StateUpdated"
     checkpoint_id: str
     as_node: str | None = None
+    source: str = "update"
+    step: int | None = None
     next: tuple[str, ...] = ()
     update: Mapping[str, Encoded] | None = None
     deltas: Mapping[str, Delta] = Field(default_factory=dict)

@@ -121,16 +121,23 @@ EMPTY_STATE = State()
 
 
 def copied_state(state: State, event: ThreadCopied, recorded: RecordedEvent) -> State:
-    """Return the state that a copy begins with. What a checkpointer saved in the source was recorded in `state` just before."""
-    checkpoint = state.checkpoint
+    """Return the state that a copy begins with.
+
+    What a checkpointer saved in the source, or the states of a function there, was recorded in `state` just before.
+    """
+    checkpoint, parent, depth = state.checkpoint, state.parent, state.depth
     if event.checkpoint_id is None:
         checkpoint = None
     elif event.checkpoint_id != state.checkpoint_id:
         version, at = recorded.version, recorded.recorded_at
-        checkpoint = Checkpoint(event.checkpoint_id, version, at, "fork", event.step)
+        checkpoint, parent, depth = (
+            Checkpoint(event.checkpoint_id, version, at, "fork", event.step), None, 0,
+        )  # fmt: skip
     return State(
         channels=decode_object(event.channels),
         checkpoint=checkpoint,
+        parent=parent,
+        depth=depth,
         next=event.next,
         tasks=event.tasks,
         error=event.error,  # It may stand without a checkpoint: the run failed before its first step.

@@ -335,8 +335,8 @@ def _updated(thread: Thread, event: StateUpdated, recorded: RecordedEvent) -> Th
         event.checkpoint_id,
         recorded.version,
         recorded.recorded_at,
-        "update",
-        old.step + 1,
+        event.source,
+        old.step + 1 if event.step is None else event.step,
         event.as_node or "",
         parent_id=old.checkpoint_id,
     )

@@ -364,6 +364,19 @@ async def test_a_copy_has_state_and_values_at_once(client: Client, graph: str) -
     state = await client.threads.get_state(copy["thread_id"])
     assert state["values"] == (await client.threads.get_state(thread_id))["values"]
     assert await client.runs.list(copy["thread_id"]) == []
+    history = await client.threads.get_history(copy["thread_id"], limit=100)
+    originals = await client.threads.get_history(thread_id, limit=100)
+    assert len(history) > 1
+    for same in ("values", "next", "checkpoint_id", "parent_checkpoint_id"):
+        assert [each[same] for each in history] == [each[same] for each in originals]
+    for same in ("source", "step", "graph_id"):
+        assert [each["metadata"][same] for each in history] == [
+            each["metadata"][same] for each in originals
+        ]
+    before_last = await client.threads.get_state(
+        copy["thread_id"], checkpoint=history[1]["checkpoint"]
+    )
+    assert before_last["values"] == originals[1]["values"]
     await client.threads.delete(thread_id)
     assert (await client.threads.get(copy["thread_id"]))["values"] == before["values"]
     with pytest.raises(NotFoundError):

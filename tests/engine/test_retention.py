@@ -153,6 +153,7 @@ async def test_a_deleted_thread_leaves_no_payload(database: Database, retention:
         await engine.update_state(thread_id, {"last": SECRET})
         copy_id = (await engine.copy_thread(thread_id)).thread_id
         versions = len(await engine.queries.log(thread_id))
+        copied_versions = len(await engine.queries.log(copy_id))
         gates.close(f"{SECRET}:1")
         await submit(engine, thread_id, SECRET)
         await until_heard(engine, thread_id, f"{SECRET}.1")
@@ -168,7 +169,7 @@ async def test_a_deleted_thread_leaves_no_payload(database: Database, retention:
         with pytest.raises(ErasedError):
             await engine.queries.get_state_at(thread_id, versions)
         with pytest.raises(ErasedError):
-            await engine.queries.get_state_at(copy_id, 1)
+            await engine.queries.get_state_at(copy_id, copied_versions)
         again = await engine.create_thread(thread_id)
         assert (again.values, again.metadata) == (None, {})
         await join(engine, thread_id, await submit(engine, thread_id, "new"))

@@ -119,6 +119,7 @@ BY_TYPE: dict[Any, SearchStrategy[Any]] = {
     bool: st.booleans(),
     float: floats,
     str | None: st.none() | texts,
+    int | None: st.none() | st.integers(-10, 2**50),
     float | None: st.none() | floats,
     tuple[str, ...]: st.lists(texts, max_size=2).map(tuple),
     facts.RunError: errors,
