@@ -55,7 +55,7 @@ class AssistantLog:
                 tries += 1
                 if self._clock.monotonic() > deadline:
                     seconds = self._settings.contention_seconds
-                    raise ContentionError(thread_id=assistant_id, seconds=seconds)
+                    raise ContentionError(thread_id=assistant_id, seconds=seconds, what="Assistant")
                 if tries > 1:
                     await self._clock.sleep(self._ids.uniform(0, min(0.001 * 2**tries, 0.1)))
 
