@@ -55,8 +55,9 @@ class AssistantLog:
                 tries += 1
                 if self._clock.monotonic() > deadline:
                     seconds = self._settings.contention_seconds
-                    raise ContentionError(thread_id=assistant_id, seconds=seconds)
-                await self._clock.sleep(self._ids.uniform(0, min(0.001 * 2**tries, 0.1)))
+                    raise ContentionError(thread_id=assistant_id, seconds=seconds, what="Assistant")
+                if tries > 1:
+                    await self._clock.sleep(self._ids.uniform(0, min(0.001 * 2**tries, 0.1)))
 
     async def _try(
         self, assistant_id: str, assistant: Assistant, command: AssistantCommand

@@ -40,7 +40,8 @@ RESERVED_METADATA = frozenset({"thread_id", "run_id", "assistant_id", "cron_id"}
 class Assistants:
     """Makes, changes, finds and resolves assistants.
 
-    Each graph has one from the start, which is stored once it is changed. All methods may be called concurrently.
+    Each graph has one from the start, which is stored once it is changed, and which goes by the graph's id, too. All methods
+    may be called concurrently.
     """
 
     def __init__(
@@ -74,7 +75,7 @@ class Assistants:
             AssistantExistsError: the id is taken, unless an existing one is to be left as it is.
         """
         self._graphs.runner(graph_id)
-        assistant_id = assistant_id or self._ids.assistant_id()
+        assistant_id = self._graphs.assistant_id(assistant_id or self._ids.assistant_id())
         command = CreateAssistant(
             assistant_id=assistant_id,
             graph_id=graph_id,
@@ -104,6 +105,7 @@ class Assistants:
         Raises:
             AssistantNotFoundError, GraphNotFoundError: no such assistant or graph.
         """
+        assistant_id = self._graphs.assistant_id(assistant_id)
         if graph_id is not None:
             self._graphs.runner(graph_id)
         command = PatchAssistant(
@@ -124,6 +126,7 @@ class Assistants:
         Raises:
             AssistantNotFoundError, AssistantVersionNotFoundError: no such assistant, or no such version of it.
         """
+        assistant_id = self._graphs.assistant_id(assistant_id)
         graph_id = self._graphs.default_graph(assistant_id)
         command = SetAssistantVersion(
             assistant_id=assistant_id, version=version, default_graph_id=graph_id
@@ -139,6 +142,7 @@ class Assistants:
             AssistantNotFoundError: no such assistant.
             DefaultAssistantError: a graph has it from the start.
         """
+        assistant_id = self._graphs.assistant_id(assistant_id)
         graph_id = self._graphs.default_graph(assistant_id)
         command = DeleteAssistant(assistant_id=assistant_id, default_graph_id=graph_id)
         if with_threads:
@@ -166,20 +170,17 @@ class Assistants:
     # ------------------------------------------------------------------ reading
 
     async def get(self, assistant_id: str) -> AssistantRow:
-        """Return an assistant by its id. Raises AssistantNotFoundError."""
+        """Return an assistant, as it stands now: no version that is durable is missed.
+
+        Raises:
+            GraphNotFoundError: the id is no UUID, and the id of no graph.
+            AssistantNotFoundError: it is the UUID of no assistant.
+        """
+        assistant_id = self._graphs.assistant_id(assistant_id)
         row = self._row(assistant_id, await self._log.load(assistant_id))
         if row is None:
             raise AssistantNotFoundError(assistant_id=assistant_id)
         return row
-
-    async def resolve(self, name: str) -> AssistantRow:
-        """Return an assistant by its id or by its graph's, as it stands now: no version that is durable is missed.
-
-        Raises:
-            GraphNotFoundError: it is no UUID, and the id of no graph.
-            AssistantNotFoundError: it is the UUID of no assistant.
-        """
-        return await self.get(self._graphs.assistant_id(name))
 
     async def versions(
         self,
@@ -190,6 +191,7 @@ class Assistants:
         offset: int = 0,
     ) -> list[AssistantVersion]:
         """Return versions whose metadata hold these, newest first. Raises AssistantNotFoundError."""
+        assistant_id = self._graphs.assistant_id(assistant_id)
         assistant = await self._log.load(assistant_id)
         versions = assistant.versions
         if assistant.latest is None:

@@ -299,7 +299,7 @@ class Engine:
             CheckpointNotFoundError: it starts from a checkpoint that is not there.
             QueueFullError: too many runs in flight.
         """
-        assistant = await self.assistants.resolve(assistant_id)
+        assistant = await self.assistants.get(assistant_id)
         run_id = run_id or self.new_run_id()
         runner = self.graphs.runner(assistant.graph_id)
         given = canonical(input, "input")

@@ -350,9 +350,9 @@ class ContentionError(StoreError):
 
     thread_id: str
 
-    def __init__(self, *, thread_id: str, seconds: float) -> None:
+    def __init__(self, *, thread_id: str, seconds: float, what: str = "Thread") -> None:
         super().__init__(
-            f"Thread {thread_id} is contended: no decision could be written within {seconds:g} s",
+            f"{what} {thread_id} is contended: no decision could be written within {seconds:g} s",
             thread_id=thread_id,
         )
 

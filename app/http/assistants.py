@@ -219,7 +219,7 @@ async def _subgraphs(request: Request, namespace: str | None) -> Response:
 async def _graph(request: Request) -> tuple[str, GraphRunner]:
     """Return the graph of the assistant in the path, which may be called by its graph's name here, too."""
     engine = engine_of(request)
-    row = await engine.assistants.resolve(request.path_params["assistant_id"])
+    row = await engine.assistants.get(request.path_params["assistant_id"])
     return row.graph_id, engine.graphs.runner(row.graph_id)
 
 

@@ -124,7 +124,8 @@ class GraphRegistry:
         if found is not None:
             return found
         try:
-            return str(uuid.UUID(name))
+            # It would take the digits of other scripts, too.
+            return str(uuid.UUID(name if name.isascii() else ""))
         except ValueError:
             raise GraphNotFoundError(graph_id=name, known=self.graph_ids) from None
 

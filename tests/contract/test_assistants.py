@@ -22,6 +22,7 @@ from typing_extensions import TypedDict
 
 from tests.support.engine import Database, Gates, chat, registry, said, soon
 from tests.support.http import served
+from tests.support.javascript import Node
 from threadfold import Engine, get_client
 
 AGENT = "fe096781-5601-53d2-b2f6-0d3403f7e9ca"
@@ -606,3 +607,54 @@ async def test_nothing_that_is_sent_is_a_servers_error(url: str) -> None:
         found = (await raw.get(path)).json()
         assert found["metadata"].keys() == {"n"}
         assert found["config"] == {"configurable": {"thread_id": "y"}}
+
+
+# ------------------------------------------------------------------ JavaScript
+
+
+@pytest.mark.xdist_group("javascript")
+async def test_the_javascript_sdk_gets_the_same(engine: Engine) -> None:
+    async with served(engine) as url:
+        node = await Node.start(url)
+        try:
+
+            async def call(method: str, *words: object) -> Any:
+                answer = await node.call("assistants", method, *words)
+                assert "error" not in answer, answer
+                return answer["result"]
+
+            made = await call(
+                "create",
+                {
+                    "graphId": "lang",
+                    "name": "one",
+                    "context": {"tone": "dry"},
+                    "metadata": {"a": 1},
+                },
+            )
+            assistant_id = made["assistant_id"]
+            async with get_client(engine) as client:
+                assert await client.assistants.get(assistant_id) == made
+            twice = {"graphId": "agent", "assistantId": assistant_id}
+            refused = await node.call("assistants", "create", twice)
+            assert refused["status"] == 409
+            assert await call("create", twice | {"ifExists": "do_nothing"}) == made
+            changed = await call("update", assistant_id, {"name": "two", "metadata": {"b": 2}})
+            assert (changed["version"], changed["metadata"]) == (2, {"a": 1, "b": 2})
+            assert await call("get", assistant_id) == changed
+            versions = await call("getVersions", assistant_id, {"metadata": {"a": 1}})
+            assert [version["version"] for version in versions] == [2, 1]
+            assert (await call("setLatest", assistant_id, 1))["name"] == "one"
+            page = await call("search", {"graphId": "lang", "limit": 1, "includePagination": True})
+            assert (page["assistants"][0]["name"], page["next"]) == ("one", "1")
+            assert await call("count", {"metadata": {"a": 1}}) == 1
+            drawn = await call("getGraph", assistant_id, {"xray": True})
+            assert "sub:deep" in [each["id"] for each in drawn["nodes"]]
+            assert (await call("getSchemas", assistant_id))["graph_id"] == "lang"
+            assert (await call("getSubgraphs", assistant_id, {"recurse": True})).keys() == {"sub"}
+            named = await call("getSubgraphs", assistant_id, {"namespace": "sub"})
+            assert named.keys() == {"sub"}
+            await call("delete", assistant_id, {"deleteThreads": True})
+            assert (await node.call("assistants", "get", assistant_id))["status"] == 404
+        finally:
+            await node.close()

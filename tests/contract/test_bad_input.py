@@ -17,6 +17,7 @@ from threadfold.app.http.application import create_app
 from threadfold.app.http.system import NOT_YET
 
 UNKNOWN = "01a00000-0000-7000-8000-000000000000"
+AGENT = "fe096781-5601-53d2-b2f6-0d3403f7e9ca"
 
 
 @pytest.fixture
@@ -57,6 +58,10 @@ WITH_BODY = [
     ("POST", "/runs/cancel"),
     ("POST", "/assistants/search"),
     ("POST", "/assistants/count"),
+    ("POST", "/assistants"),
+    ("PATCH", "/assistants/{a}"),
+    ("POST", "/assistants/{a}/versions"),
+    ("POST", "/assistants/{a}/latest"),
 ]
 
 NOT_JSON = [
@@ -85,7 +90,7 @@ NO_OBJECTS = [b"null", b"true", b"1", b'"text"', b"[]", b'[{"assistant_id": "age
 async def test_a_body_must_be_a_json_object(
     raw: httpx.AsyncClient, thread_id: str, method: str, path: str
 ) -> None:
-    path = path.format(t=thread_id)
+    path = path.format(t=thread_id, a=AGENT)
     for content in NOT_JSON:
         response = await raw.request(method, path, content=content)
         assert response.status_code == 422
@@ -150,6 +155,13 @@ FIELDS = {
         *("metadata", "graph_id", "name", "limit", "offset", "sort_by", "sort_order", "select"),
     ],
     "/assistants/count": ["metadata", "graph_id", "name"],
+    "/assistants": [
+        *("graph_id", "assistant_id", "config", "context", "metadata", "if_exists", "name"),
+        "description",
+    ],
+    "/assistants/{a}": ["graph_id", "config", "context", "metadata", "name", "description"],
+    "/assistants/{a}/versions": ["metadata", "limit", "offset"],
+    "/assistants/{a}/latest": ["version"],
 }
 FIELDS["/threads/{t}/runs/wait"] = FIELDS["/threads/{t}/runs/stream"] = FIELDS["/threads/{t}/runs"]
 
@@ -161,9 +173,10 @@ async def test_any_value_in_any_field_is_taken_or_refused(
     http = client.http.client
     for field in FIELDS[path]:
         for junk in JUNK:
-            given = {"assistant_id": "agent"} if "/runs" in path else {}
+            given = {"assistant_id": "agent"} if "/runs" in path else {"graph_id": "agent"}
             content = json.dumps({**given, field: junk})
-            answer = await soon(http.request(method, path.format(t=thread_id), content=content))
+            where = path.format(t=thread_id, a=AGENT)
+            answer = await soon(http.request(method, where, content=content))
             if answer.status_code >= 400:
                 assert detail(answer), (field, junk)
     assert (await http.get("/ok")).status_code == 200
@@ -337,6 +350,12 @@ WITHOUT_BODY = [
     ("GET", "/threads/{t}/runs/{r}/join"),
     ("GET", "/threads/{t}/runs/{r}/stream"),
     ("POST", "/threads/{t}/runs/{r}/cancel"),
+    ("GET", "/assistants/{a}"),
+    ("DELETE", "/assistants/{a}"),
+    ("GET", "/assistants/{a}/graph"),
+    ("GET", "/assistants/{a}/schemas"),
+    ("GET", "/assistants/{a}/subgraphs"),
+    ("GET", "/assistants/{a}/subgraphs/inner"),
 ]
 
 
@@ -356,11 +375,15 @@ async def test_ids_must_be_uuids(
             answer = await raw.request(method, path.format(t=bad, r=UNKNOWN))
             assert answer.status_code in {404, 422}
             assert detail(answer) in {"Invalid thread ID: must be a UUID", "Not Found"}
+        if "{a}" in path:
+            answer = await raw.request(method, path.format(a=bad))
+            assert answer.status_code in {404, 422}
+            assert detail(answer).startswith(("Invalid assistant", "Not Found"))
 
 
 @pytest.mark.parametrize(("method", "path"), WITHOUT_BODY)
 async def test_what_is_not_there_is_404(raw: httpx.AsyncClient, method: str, path: str) -> None:
-    answer = await raw.request(method, path.format(t=UNKNOWN, r=UNKNOWN))
+    answer = await raw.request(method, path.format(t=UNKNOWN, r=UNKNOWN, a=UNKNOWN))
     assert answer.status_code == 404
     detail(answer)
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from threadfold.app.assistant_log import row_of
+from threadfold.domain.assistant import RecordedAssistantEvent, fold as fold_assistant
 from threadfold.domain.events import (
     RecordedEvent,
     ResultRecorded,
@@ -32,23 +34,33 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from threadfold.app.engine import Engine
+    from threadfold.domain.assistant_ports import AssistantRow
     from threadfold.domain.events import ThreadEvent
-    from threadfold.domain.ports import EventStore
+    from threadfold.domain.ports import EventStore, LogEntry
 
 
-async def whole_log(store: EventStore) -> list[RecordedEvent]:
-    """Return every event of every thread, in order of position."""
-    log: list[RecordedEvent] = []
+async def whole_log(store: EventStore) -> list[LogEntry]:
+    """Return every event of every thread and assistant, in order of position."""
+    log: list[LogEntry] = []
     while batch := await store.read_log(after=len(log), limit=5_000):
         log += batch
     return log
 
 
-def by_thread(log: Iterable[RecordedEvent]) -> dict[str, list[RecordedEvent]]:
+def by_thread(log: Iterable[LogEntry]) -> dict[str, list[RecordedEvent]]:
     threads: defaultdict[str, list[RecordedEvent]] = defaultdict(list)
     for recorded in log:
-        threads[recorded.thread_id].append(recorded)
+        if isinstance(recorded, RecordedEvent):
+            threads[recorded.thread_id].append(recorded)
     return dict(threads)
+
+
+def by_assistant(log: Iterable[LogEntry]) -> dict[str, list[RecordedAssistantEvent]]:
+    assistants: defaultdict[str, list[RecordedAssistantEvent]] = defaultdict(list)
+    for recorded in log:
+        if isinstance(recorded, RecordedAssistantEvent):
+            assistants[recorded.assistant_id].append(recorded)
+    return dict(assistants)
 
 
 # ------------------------------------------------------------------ the log alone
@@ -134,7 +146,7 @@ class _Reader:
 
 
 def assert_lawful(
-    log: Sequence[RecordedEvent], *, is_settled: bool = False, attempts_max: int = 3
+    log: Sequence[LogEntry], *, is_settled: bool = False, attempts_max: int = 3
 ) -> None:
     """Check invariants 1, 3, 4, 5, 7 and 11 on a whole log. `is_settled`: nothing is in flight any more."""
     assert [recorded.position for recorded in log] == list(range(1, len(log) + 1))
@@ -172,14 +184,28 @@ def assert_erasable(events: Sequence[RecordedEvent]) -> None:
 # ------------------------------------------------------------------ the log and what is made of it
 
 
-async def assert_consistent(engine: Engine, *, is_settled: bool = False) -> list[RecordedEvent]:
+async def assert_consistent(engine: Engine, *, is_settled: bool = False) -> list[LogEntry]:
     """Check the log, and that cache, snapshots and rows say what it says (invariant 6). Return the log."""
     store = engine._ports.store
     log = await whole_log(store)
     assert_lawful(log, is_settled=is_settled, attempts_max=engine.settings.attempts_max)
     for thread_id, events in by_thread(log).items():
         await _assert_thread(engine, thread_id, events)
+    await _assert_assistants(store, by_assistant(log))
     return log
+
+
+async def _assert_assistants(
+    store: EventStore, assistants: dict[str, list[RecordedAssistantEvent]]
+) -> None:
+    rows = {row.assistant_id: row for row in await store.list_assistants(lambda _: True)}
+    expected: dict[str, AssistantRow] = {}
+    for assistant_id, events in assistants.items():
+        assert [each.head for each in events] == list(range(1, len(events) + 1))
+        row = row_of(assistant_id, fold_assistant(events))
+        if row is not None:
+            expected[assistant_id] = row
+    assert rows == expected
 
 
 async def _assert_thread(engine: Engine, thread_id: str, events: Sequence[RecordedEvent]) -> None:
