@@ -28,6 +28,7 @@ from .executor import Executor
 from .hub import Hub
 from .options import accepted_options, named_checkpoint, resumes
 from .queries import Queries
+from .replaying import Replays
 from .settings import Settings
 from .states import States
 from .streams import Streams
@@ -38,7 +39,6 @@ from .worker import Worker
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
-    from types import TracebackType
     from typing import Any, Self
 
     from ..domain.ports import TaskHandle
@@ -90,6 +90,9 @@ class Engine:
             clock=ports.clock, ids=ports.ids,
         )  # fmt: skip
         self._streams = Streams(ports.store, self._executor, self._hub, self.queries)
+        self.replays = Replays(
+            ports.store, self._executor, self.settings, holder=ports.holder, clock=ports.clock
+        )
         self._worker = Worker(
             ports.store, self._executor, self._hub, self.graphs, self._wholes, self.settings,
             holder=ports.holder, clock=ports.clock, ids=ports.ids, tasks=ports.tasks,
@@ -145,12 +148,7 @@ class Engine:
         await self.start()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     async def _take_up(self) -> None:
@@ -158,6 +156,7 @@ class Engine:
             await self._ports.clock.sleep(self.settings.poll_seconds)
             try:
                 await self._executor.take_up()
+                await self.replays.sweep()
             except StoreError:
                 logger.exception("could not look for what other processes wrote; trying again")
 

@@ -44,8 +44,44 @@ RunPart: TypeAlias = "RunEvent | Emitted | RunResult"
 """What a follower of a run gets; the last one, and only that, is a RunResult."""
 
 
+Place: TypeAlias = "tuple[int, int]"
+"""Where a part stands in its thread's streams: after which version it came, and as which part after that; 0: the event."""
+
+PARTS_MAX = 1000
+"""Parts that are kept for a reader who does not take them."""
+
+PARTS_AT_ONCE_MAX = 16 * PARTS_MAX
+"""Parts that are kept for a reader who would take them: code that does not pause for so long outruns everybody."""
+
+
+def place_of(part: RunPart) -> Place:
+    """Return a part's place; later parts of a thread have greater ones."""
+    match part:
+        case RunEvent(recorded=recorded):
+            return recorded.version, 0
+        case Emitted(place=place):
+            return place
+        case _:
+            return part.version, 0
+
+
+def run_part(run_id: str, recorded: RecordedEvent, thread: Thread) -> RunPart | None:
+    """Return what an event is to the followers of a run, if it is anything; `thread` is as it stood right after it."""
+    event = recorded.event
+    match event:
+        case RunStarted() | StepRecorded() if event.run_id == run_id:
+            return RunEvent(recorded, thread)
+        case RunSucceeded() | RunFailed() | RunTimedOut() | RunInterrupted() | RunRolledBack():
+            return ended_result(run_id, recorded, thread) if event.run_id == run_id else None
+        case _:
+            return None
+
+
 class Follower:
-    """Collects what happens to a run from now on. Use it as a context manager: listening ends with it."""
+    """Collects what happens to a run from now on. Use it as a context manager: listening ends with it.
+
+    It keeps no more than a bounded number of parts: then it `is_behind`, and collects nothing until it is begun anew.
+    """
 
     def __init__(self, hub: Hub, thread_id: str, run_id: str, *, is_streaming: bool = True) -> None:
         self._is_streaming = is_streaming
@@ -57,6 +93,10 @@ class Follower:
         self._forget: Callable[[], None] | None = None
         self._version = 0
         self._is_closed = False
+        self.is_behind = False
+        """It has left out parts."""
+        self.is_stuck = False
+        """Its reader waits for somebody who does not take what was read."""
 
     def __enter__(self) -> Follower:
         self._forget = self._hub.listen(
@@ -72,7 +112,7 @@ class Follower:
         """Yield what was collected, and what comes, until the run's end.
 
         Raises:
-            StoreUnavailableError: the engine was closed before the run's end.
+            StoreUnavailableError: the engine was closed before the run's end, or more came than is kept.
         """
         while True:
             while self._parts:
@@ -82,10 +122,17 @@ class Follower:
                     return
             if self._is_closed:
                 raise StoreUnavailableError("The engine was closed before the run's end")
+            if self.is_behind:
+                raise StoreUnavailableError("The reader was too slow for what the run told")
             self._wake.clear()
             await self._wake.wait()
 
-    def take(self) -> list[RunPart]:
+    def begin_anew(self) -> None:
+        """Forget what was collected, and collect what comes from now on."""
+        self._parts.clear()
+        self.is_behind = False
+
+    async def take(self) -> list[RunPart]:
         """Return what was collected since the last time."""
         parts = list(self._parts)
         self._parts.clear()
@@ -107,26 +154,22 @@ class Follower:
             self._wake.set()
             return
         if isinstance(notice, Emitted):
-            if notice.run_id == self._run_id:
-                self._parts.append(notice)
-                self._wake.set()
+            if self._is_streaming and notice.run_id == self._run_id:
+                self._collect(notice)
             return
         for recorded, thread in notice.steps():
             if recorded.version > self._version:
                 self._version = recorded.version
-                self._take(recorded, thread)
+                part = run_part(self._run_id, recorded, thread)
+                if part is not None and (self._is_streaming or not isinstance(part, RunEvent)):
+                    self._collect(part)
 
-    def _take(self, recorded: RecordedEvent, thread: Thread) -> None:
-        event = recorded.event
-        match event:
-            case RunStarted() | StepRecorded() if event.run_id == self._run_id:
-                self._parts.append(RunEvent(recorded, thread))
-            case RunSucceeded() | RunFailed() | RunTimedOut() | RunInterrupted() | RunRolledBack():
-                if event.run_id != self._run_id:
-                    return
-                self._parts.append(ended_result(self._run_id, recorded, thread))
-            case _:
-                return
+    def _collect(self, part: RunPart) -> None:
+        if len(self._parts) >= (PARTS_MAX if self.is_stuck else PARTS_AT_ONCE_MAX):
+            self._parts.clear()
+            self.is_behind = True
+        if not self.is_behind:
+            self._parts.append(part)
         self._wake.set()
 
 

@@ -18,6 +18,7 @@ from ...domain.ports import Lease
 from .log import UNLIMITED
 from .planning import Planner, Write
 from .rows import hidden_run, run_row, thread_row
+from .streams import MemoryStreams
 from .writer import answer
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class MemoryLog:
     poll_seconds: float | None = None
 
     def __init__(self) -> None:
-        self._lock = RLock()
+        self.lock = RLock()
         self._listeners: set[Callable[[], None]] = set()
         self._events: list[LogRow] = []
         # Of each thread: (version, position), in order of version.
@@ -63,6 +64,7 @@ class MemoryLog:
         self.erased_versions: dict[str, int] = {}
         self.erasures: dict[int, Erasure] = {}
         self.tasks = MemoryTasks(self)
+        self.streams = MemoryStreams(self)
 
     def open(self) -> None:
         """Do nothing: there is nothing to connect to."""
@@ -90,7 +92,7 @@ class MemoryLog:
         return outcome
 
     def _perform(self, work: Write | Task) -> object:
-        with self._lock:
+        with self.lock:
             if not isinstance(work, Write):
                 return work(cast("Session", None))
             plan = Planner(self).plan([work])
@@ -109,6 +111,8 @@ class MemoryLog:
             insort(self._versions[thread_id], (version, position))
         self._threads.update(plan.threads)
         self._write_runs(plan)
+        for dropped in plan.dropped:
+            self.streams.drop(*dropped)
         for lease in plan.leases.values():
             self.leases[lease[0], lease[1], lease[2]] = Lease(*lease)
         for thread_id, run_id, attempt in plan.releases:
@@ -180,7 +184,7 @@ class MemoryLog:
         is_backwards: bool = False,
     ) -> Sequence[LogRow]:
         """Return a thread's events with `after < version <= upto`, in order of version."""
-        with self._lock:
+        with self.lock:
             versions = self._versions.get(thread_id, [])
             first = bisect_right(versions, (after, UNLIMITED))
             last = bisect_right(versions, (upto, UNLIMITED))
@@ -191,7 +195,7 @@ class MemoryLog:
 
     def version_rows(self, thread_id: str, versions: Sequence[int]) -> Sequence[LogRow]:
         """Return the events at these versions that exist, in order."""
-        with self._lock:
+        with self.lock:
             there = self._versions.get(thread_id, [])
             rows: list[LogRow] = []
             for version in sorted(set(versions)):
@@ -209,7 +213,7 @@ class MemoryLog:
         topics: Sequence[str] = (),
     ) -> Sequence[LogRow]:
         """Return events with `after < position <= upto`, in order of position."""
-        with self._lock:
+        with self.lock:
             last = min(upto, len(self._events))
             found = (self._events[at] for at in range(max(after, 0), last))
             return list(islice((row for row in found if not topics or row[3] in topics), limit))
@@ -228,6 +232,10 @@ class MemoryLog:
         """Return the run's row, hidden or not."""
         values = self._runs.get(thread_id, {}).get(run_id)
         return None if values is None else run_row(values)
+
+    def run_values(self, thread_id: str, run_id: str) -> Values | None:
+        """Return the values of the run's row."""
+        return self._runs.get(thread_id, {}).get(run_id)
 
     def find_run(self, run_id: str) -> RunRow | None:
         """Return the run's row; of several threads', the one created last."""

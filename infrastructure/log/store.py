@@ -16,8 +16,8 @@ from eventsourcing.persistence import PersistenceError
 
 from ...domain.errors import StoreUnavailableError
 from ...domain.events import RecordedEvent
-from ...domain.ports import HeldLease
-from .codec import CODEC
+from ...domain.ports import HeldLease, StreamBatch
+from .codec import CODEC, to_microseconds
 from .collection import paused_collection
 from .compression import compressed, expanded, uncompressed
 from .erasure import next_chunk
@@ -29,12 +29,16 @@ from .writer import Job
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from datetime import datetime
 
     from ...domain.ports import Append, Lease, RunRow, StoredSnapshot, ThreadRow
     from .codec import EventCodec, LogRow
     from .holding import Holding
     from .log import Log
     from .writer import Task
+
+COMPRESSED_AT_ONCE = 64 * 1024
+"""Bytes up to which something is compressed where it is: to go to another thread takes longer."""
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -277,6 +281,48 @@ class LogStore:
         else:
             body = uncompressed(snapshot.body)
         await self._do(self._log.tasks.write_snapshot(replace(snapshot, body=body)))
+
+    # ---------------------------------------------------------------- stored streams
+
+    async def write_stream(
+        self, thread_id: str, run_id: str, attempt: int, *, seq: int, count: int, body: bytes
+    ) -> int | None:
+        """Store a batch durably, and return the version that it stands behind; None if the attempt is fenced."""
+        if not self._codec.is_compressing:
+            stored = uncompressed(body)
+        elif len(body) < COMPRESSED_AT_ONCE:
+            stored = compressed(body)
+        else:
+            stored = await self._read(compressed, body)
+        batch = StreamBatch(thread_id, run_id, attempt, 0, seq, count, stored)
+        return cast("int | None", await self._do(self._log.streams.write(batch)))
+
+    async def read_stream(
+        self,
+        thread_id: str,
+        run_id: str | None = None,
+        *,
+        after: tuple[int, int] = (0, 0),
+        upto: int | None = None,
+        limit: int = 100,
+    ) -> tuple[StreamBatch, ...]:
+        """Read batches in order of place."""
+        last = UNLIMITED if upto is None else upto
+        return await self._read(self._batches, thread_id, run_id, after, last, limit)
+
+    def _batches(
+        self, thread_id: str, run_id: str | None, after: tuple[int, int], upto: int, limit: int
+    ) -> tuple[StreamBatch, ...]:
+        found = self._log.streams.read(thread_id, run_id, after, upto, limit)
+        return tuple(replace(batch, body=expanded(batch.body)) for batch in found)
+
+    async def sweep_streams(self, before: datetime) -> int:
+        """Delete the batches of runs that ended before this moment; return of how many runs."""
+        count = 0
+        while keys := await self._read(self._log.streams.list_ended, to_microseconds(before)):
+            await self._do(self._log.streams.delete(keys))
+            count += len(keys)
+        return count
 
     # ---------------------------------------------------------------- leases and erasures
 
