@@ -81,7 +81,7 @@ class StreamRecorder:
         else:
             self._lost += 1
         if not self._is_writing:
-            self._is_writing = True
+            self._is_writing, self._progress = True, asyncio.Event()
             self._tasks.start(self._write(), f"store the stream of run {self._lease.run_id}")
 
     def _take(self, mode: str, data: Json) -> None:
