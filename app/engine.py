@@ -91,8 +91,9 @@ class Engine:
         )  # fmt: skip
         self._streams = Streams(ports.store, self._executor, self._hub, self.queries)
         self.replays = Replays(
-            ports.store, self._executor, self.settings, holder=ports.holder, clock=ports.clock
-        )
+            ports.store, self._executor, self._hub, self.settings,
+            holder=ports.holder, clock=ports.clock,
+        )  # fmt: skip
         self._worker = Worker(
             ports.store, self._executor, self._hub, self.graphs, self._wholes, self.settings,
             holder=ports.holder, clock=ports.clock, ids=ports.ids, tasks=ports.tasks,

@@ -11,10 +11,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from ..domain.events import RunStarted
+from ..domain.fencing import require_present
 from ..domain.thread import evolve
 from .hub import Emitted
 from .stream_codec import BatchReader
-from .streams import RunEvent, place_of, run_part
+from .streams import Follower, RunEvent, part_of, place_of
 from .views import RunResult
 
 if TYPE_CHECKING:
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
     from ..domain.ports import Clock, EventStore
     from ..domain.thread import Thread
     from .executor import Executor
+    from .hub import Hub
     from .settings import Settings
-    from .streams import Follower, Place, RunPart
+    from .streams import Place, RunPart
     from .views import RunView
 
 EVENTS_AT_ONCE = 200
@@ -76,34 +78,37 @@ class StoredStream:
             self._reader.begin(await self._executor.load_at(self._thread_id, version))
 
 
-class RunReader:
-    """Reads one run's parts for one client, each once, in order of place.
+class Reader:
+    """Base: reads parts for one client, each once, in order of place.
 
-    Takes over a follower that was entered before the run was submitted, or looked up. With `is_replaying`, it begins with what
-    is there; else with what comes.
+    Takes over a follower that was entered before anything was read. With `is_replaying`, it begins with what is there after the
+    version `begin`; else with what comes. One that cannot catch up has parts that are not stored.
     """
 
     def __init__(
         self,
         follower: Follower,
-        view: RunView,
+        thread_id: str,
+        run_id: str | None,
+        begin: int,
         store: EventStore,
         executor: Executor,
         *,
         holder: str,
         poll_seconds: float,
         is_replaying: bool,
+        can_catch_up: bool,
     ) -> None:
         self._follower = follower
-        self._thread_id = view.row.thread_id
-        self._run_id = view.row.run_id
-        self._accepted_version = view.row.accepted_version
-        self._can_catch_up = view.accepted.kwargs.get("stream_resumable") is True
+        self._thread_id = thread_id
+        self._run_id = run_id
+        self._begin_version = begin
+        self._can_catch_up = can_catch_up
         self._store = store
         self._executor = executor
         self._holder = holder
         self._poll_seconds = poll_seconds
-        self._stored = StoredStream(self._thread_id, self._run_id, store, executor)
+        self._stored = StoredStream(thread_id, run_id, store, executor)
         self._is_due = is_replaying
         self._catching: AsyncIterator[RunPart] | None = None
         self._thread: Thread | None = None
@@ -148,6 +153,10 @@ class RunReader:
         await self._follower.wait()
         alarm.cancel()
 
+    def begin_after(self, thread: Thread) -> None:
+        """Begin with what came after the thread stood like this."""
+        self._thread, self.place = thread, (thread.version, 0)
+
     async def skipped(self) -> AsyncIterator[RunPart]:
         """Yield all that is there now; the run's end stays to be taken."""
         while self._is_due or self._catching is not None:
@@ -186,7 +195,8 @@ class RunReader:
         return (
             self._can_catch_up
             and thread is not None
-            and thread.active == self._run_id
+            and thread.active is not None
+            and self._run_id in (None, thread.active)
             and thread.holder != self._holder
         )
 
@@ -194,7 +204,7 @@ class RunReader:
         """Say whether there may be stored parts before this one that nobody has told of here."""
         match part:
             case RunResult():
-                return True
+                return True  # If another process ended it, it may have come before them.
             case RunEvent(recorded=recorded, thread=thread):
                 event = recorded.event
                 is_again = isinstance(event, RunStarted) and event.attempt > 1
@@ -231,7 +241,7 @@ class RunReader:
         """
         thread = self._thread
         if thread is None:
-            thread = await self._executor.load_at(self._thread_id, self._accepted_version)
+            thread = await self._executor.load_at(self._thread_id, self._begin_version)
         while True:
             events = await self._store.read_thread(
                 self._thread_id, after=thread.version, limit=EVENTS_AT_ONCE
@@ -244,7 +254,7 @@ class RunReader:
                     yield emitted
                     emitted = await anext(stored, None)
                 thread = evolve(thread, recorded)
-                part = run_part(self._run_id, recorded, thread)
+                part = part_of(self._run_id, recorded, thread)
                 if part is not None:
                     yield part
             while emitted is not None:
@@ -262,11 +272,13 @@ class Replays:
         self,
         store: EventStore,
         executor: Executor,
+        hub: Hub,
         settings: Settings,
         *,
         holder: str,
         clock: Clock,
     ) -> None:
+        self._hub = hub
         self._store = store
         self._executor = executor
         self._settings = settings
@@ -274,15 +286,43 @@ class Replays:
         self._clock = clock
         self._swept_at = float("-inf")
 
-    def run(self, follower: Follower, view: RunView, *, is_replaying: bool = False) -> RunReader:
+    def run(self, follower: Follower, view: RunView, *, is_replaying: bool = False) -> Reader:
         """Return a reader of the run that takes over an entered follower; with `is_replaying`, it begins with what is there.
 
         A run that was submitted with `stream_resumable` in its `kwargs` can be read from any place on, at any time.
         """
-        return RunReader(
-            follower, view, self._store, self._executor, holder=self._holder,
+        return Reader(
+            follower, view.row.thread_id, view.row.run_id, view.row.accepted_version,
+            self._store, self._executor, holder=self._holder,
             poll_seconds=self._settings.poll_seconds, is_replaying=is_replaying,
+            can_catch_up=view.accepted.kwargs.get("stream_resumable") is True,
         )  # fmt: skip
+
+    def follow(self, thread_id: str) -> Follower:
+        """Return a follower of all that happens to a thread, to be entered before `thread` reads it."""
+        return Follower(self._hub, thread_id, None)
+
+    async def thread(
+        self, follower: Follower, thread_id: str, *, after: Place | None = None
+    ) -> Reader:
+        """Return a reader of all that happens to a thread: from now on, or so that what came after a place can be told.
+
+        For that it begins with the acceptance of the run that was active there. Raises ThreadNotFoundError.
+        """
+        thread = await self._executor.load(thread_id)
+        require_present(thread_id, thread)
+        if after is not None:
+            thread = await self._executor.load_at(thread_id, min(after[0], thread.version))
+            if thread.active is not None:
+                begin = thread.runs[thread.active].accepted_version - 1
+                thread = await self._executor.load_at(thread_id, begin)
+        reader = Reader(
+            follower, thread_id, None, thread.version, self._store, self._executor,
+            holder=self._holder, poll_seconds=self._settings.poll_seconds,
+            is_replaying=after is not None, can_catch_up=True,
+        )  # fmt: skip
+        reader.begin_after(thread)
+        return reader
 
     async def sweep(self) -> None:
         """Delete stored streams of runs that ended long ago, if it is time to look for such."""

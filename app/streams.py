@@ -65,9 +65,14 @@ def place_of(part: RunPart) -> Place:
             return part.version, 0
 
 
-def run_part(run_id: str, recorded: RecordedEvent, thread: Thread) -> RunPart | None:
-    """Return what an event is to the followers of a run, if it is anything; `thread` is as it stood right after it."""
+def part_of(run_id: str | None, recorded: RecordedEvent, thread: Thread) -> RunPart | None:
+    """Return what an event is to the followers of a run, if it is anything; `thread` is as it stood right after it.
+
+    To those of all that happens to the thread, each event is something.
+    """
     event = recorded.event
+    if run_id is None:
+        return RunEvent(recorded, thread)
     match event:
         case RunStarted() | StepRecorded() if event.run_id == run_id:
             return RunEvent(recorded, thread)
@@ -80,10 +85,14 @@ def run_part(run_id: str, recorded: RecordedEvent, thread: Thread) -> RunPart | 
 class Follower:
     """Collects what happens to a run from now on. Use it as a context manager: listening ends with it.
 
+    Without a `run_id` it collects all that happens to the thread, each event as a RunEvent.
+
     It keeps no more than a bounded number of parts: then it `is_behind`, and collects nothing until it is begun anew.
     """
 
-    def __init__(self, hub: Hub, thread_id: str, run_id: str, *, is_streaming: bool = True) -> None:
+    def __init__(
+        self, hub: Hub, thread_id: str, run_id: str | None, *, is_streaming: bool = True
+    ) -> None:
         self._is_streaming = is_streaming
         self._hub = hub
         self._thread_id = thread_id
@@ -154,13 +163,13 @@ class Follower:
             self._wake.set()
             return
         if isinstance(notice, Emitted):
-            if self._is_streaming and notice.run_id == self._run_id:
+            if self._is_streaming and self._run_id in (None, notice.run_id):
                 self._collect(notice)
             return
         for recorded, thread in notice.steps():
             if recorded.version > self._version:
                 self._version = recorded.version
-                part = run_part(self._run_id, recorded, thread)
+                part = part_of(self._run_id, recorded, thread)
                 if part is not None and (self._is_streaming or not isinstance(part, RunEvent)):
                     self._collect(part)
 

@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from ...domain.errors import RefusedError, StoreError
-from ..replaying import RunReader
+from ..replaying import Reader
 from ..streams import Follower, RunPart
 from ..views import RunResult
 from .modes import Frames
@@ -30,6 +30,9 @@ HEARTBEAT_SECONDS = 5.0
 
 BODY_BYTES = 64 * 1024
 """What is put together to be sent at once."""
+
+Source = Follower | Reader
+"""Where a response takes a run's parts from."""
 
 OnGone = Callable[[], Awaitable[None]]
 
@@ -55,7 +58,7 @@ class Following(Response):
     beat: ClassVar[bytes]
 
     def __init__(
-        self, follower: Follower | RunReader, *, headers: Mapping[str, str], on_gone: OnGone | None
+        self, follower: Source, *, headers: Mapping[str, str], on_gone: OnGone | None
     ) -> None:
         self.status_code = 200
         self.background = None
@@ -70,9 +73,13 @@ class Following(Response):
         """Return what is sent before anything has happened."""
         return b""
 
-    def of(self, part: RunPart) -> bytes:
+    async def of(self, part: RunPart) -> bytes:
         """Return what is sent for a part."""
         raise NotImplementedError
+
+    def is_last(self, part: RunPart) -> bool:
+        """Say whether the response ends with this part."""
+        return isinstance(part, RunResult)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer until the run has ended, the client has gone, or the server stops."""
@@ -109,8 +116,8 @@ class Following(Response):
                 self.cut()  # It may follow the run again; what it missed is not kept anywhere.
                 return
             for part in await self._follower.take():
-                is_last = isinstance(part, RunResult)
-                body += self.of(part)
+                is_last = self.is_last(part)
+                body += await self.of(part)
                 if len(body) > BODY_BYTES and not is_last:
                     body = await self._send(send, body)
                     if self._is_gone:
@@ -156,7 +163,7 @@ class WaitResponse(Following):
     media_type = "application/json"
     beat = b"\n"
 
-    def of(self, part: RunPart) -> bytes:
+    async def of(self, part: RunPart) -> bytes:
         """Return the outcome; all else is of no interest."""
         return encoded(result_object(part)) if isinstance(part, RunResult) else b""
 
@@ -169,7 +176,7 @@ class StreamResponse(Following):
 
     def __init__(
         self,
-        follower: Follower | RunReader,
+        follower: Source,
         frames: Frames,
         *,
         headers: Mapping[str, str],
@@ -183,6 +190,6 @@ class StreamResponse(Following):
         """Return the event that names the run."""
         return self._frames.started()
 
-    def of(self, part: RunPart) -> bytes:
+    async def of(self, part: RunPart) -> bytes:
         """Return the events of the modes that were asked for."""
         return self._frames.of(part)

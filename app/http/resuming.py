@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 from starlette.requests import Request
 
 from ..engine import Engine
-from ..replaying import RunReader
 from ..streams import Follower
 from ..views import RunView
+from .following import Source
 from .modes import BEGIN, Frames
+from .objects import DEFAULT_STREAM_MODES
 from .problems import UnprocessableError
 
 _EVENT_ID = re.compile(r"[0-9]{12}-[0-9]{8}-[0-9]{6}", re.ASCII)
@@ -21,6 +23,14 @@ _BEGINNINGS = frozenset({"0", "-1"})
 def is_resumable(view: RunView) -> bool:
     """Say whether the run's stream is stored, and its events have ids."""
     return view.accepted.kwargs.get("stream_resumable") is True
+
+
+def own_modes(view: RunView) -> list[str]:
+    """Return the modes that the run was created with."""
+    modes: Any = view.accepted.kwargs.get("stream_mode")
+    if isinstance(modes, str):
+        return [modes]
+    return modes or DEFAULT_STREAM_MODES
 
 
 def last_event_id(request: Request) -> str | None:
@@ -39,7 +49,7 @@ def last_event_id(request: Request) -> str | None:
 
 async def resumed(
     engine: Engine, follower: Follower, view: RunView, modes: Sequence[str], after: str | None
-) -> tuple[Follower | RunReader, Frames]:
+) -> tuple[Source, Frames]:
     """Return what a response needs to go on after an event, or from now on if that is None."""
     if after is None and not is_resumable(view):
         thread = await engine.queries.thread(view.row.thread_id)

@@ -34,7 +34,7 @@ from .requests import (
     values,
 )
 from .responses import JsonResponse
-from .resuming import is_resumable, last_event_id, resumed
+from .resuming import is_resumable, last_event_id, own_modes, resumed
 
 router = APIRouter(tags=["runs"])
 
@@ -224,17 +224,11 @@ async def stream_run(request: Request) -> Response:
         result = await engine.attach(thread_id, run_id)
         if result is None or after is not None:
             view = await engine.get_run(thread_id, run_id)
-            stream = await resumed(engine, follower, view, modes or _own_modes(view), after)
+            stream = await resumed(engine, follower, view, modes or own_modes(view), after)
             on_gone = partial(engine.cancel_run, thread_id, run_id) if cancels else None
             return StreamResponse(*stream, headers=headers, on_gone=on_gone)
     follower.__exit__()
     return Response(b"", headers=headers, media_type=StreamResponse.media_type)
-
-
-def _own_modes(view: RunView) -> list[str]:
-    """Return the modes that the run was created with."""
-    modes: Any = view.accepted.kwargs.get("stream_mode")
-    return modes or DEFAULT_STREAM_MODES
 
 
 # ------------------------------------------------------------------ ending
