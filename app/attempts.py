@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from ..domain.channels import decode_object, read_values
@@ -15,6 +16,7 @@ from ..domain.ports import Lease
 from .checkpoint_logs import AttemptLog
 from .hub import Emitted
 from .recording import Recorder, described
+from .stream_recording import StreamRecorder
 from .waiting import wait_for
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from ..domain.changes import GraphEnd
     from ..domain.commands import Command
     from ..domain.graph_ports import GraphRunner
-    from ..domain.ports import Clock, Ids, TaskHandle, Tasks
+    from ..domain.ports import Clock, EventStore, Ids, TaskHandle, Tasks
     from ..domain.thread import Run, Thread
     from ..domain.values import Json, JsonObject
     from .checkpoint_logs import WholeThreads
@@ -56,6 +58,7 @@ class Attempt:
         hub: Hub,
         runners: Runners,
         wholes: WholeThreads,
+        store: EventStore,
         settings: Settings,
         clock: Clock,
         ids: Ids,
@@ -77,9 +80,15 @@ class Attempt:
         self._clock = clock
         self._ids = ids
         self._tasks = tasks
+        self._emitted = 0
+        self._stream: StreamRecorder | None = None
+        if run.accepted.kwargs.get("stream_resumable") is True:
+            self._stream = StreamRecorder(
+                self._lease, thread, store, executor, hub, settings, clock=clock, tasks=tasks
+            )
         self._recorder = Recorder(
             self._lease, executor, settings, is_sync=run.accepted.kwargs.get("durability") == "sync",
-            clock=clock, ids=ids, tasks=tasks,
+            clock=clock, ids=ids, tasks=tasks, stream=self._stream,
         )  # fmt: skip
         self._log = AttemptLog(self._lease, self._recorder, executor, wholes)
         self._handle: TaskHandle | None = None
@@ -124,6 +133,8 @@ class Attempt:
     def abandon(self) -> None:
         """Record nothing more once the store is closed."""
         self._recorder.abandon()
+        if self._stream is not None:
+            self._stream.abandon()
 
     async def wait(self) -> None:
         """Return when the code has stopped."""
@@ -158,7 +169,7 @@ class Attempt:
         finally:
             self._disarm()
             self.is_code_done = self.is_stopped = True
-            self._recorder.abandon()  # Tasks that the code left behind may still write; that is not tried again.
+            self.abandon()  # Tasks that the code left behind may still write; that is not tried again.
             on_stopped()
 
     async def _run_code(self) -> Command | None:
@@ -266,7 +277,7 @@ class Attempt:
             record=self._recorder.step,
             record_result=self._recorder.result,
             emit=self._emit,
-            is_followed=lambda: self._hub.is_followed(self.thread_id),
+            is_followed=self._is_followed,
             ids=self._ids,
             kwargs=accepted.kwargs,
             log=self._log,
@@ -276,8 +287,19 @@ class Attempt:
         thread = self._executor.cached(self.thread_id)
         if thread is None or not self.is_active_in(thread):
             raise StaleAttemptError(run_id=self.run_id, attempt=self.number)
-        emitted = Emitted(self.thread_id, self.run_id, self.number, mode, data)
-        self._recorder.emit(lambda: self._hub.publish(emitted))
+        self._recorder.emit(partial(self._publish, mode, data))
+
+    def _publish(self, mode: str, data: Json) -> None:
+        if self._stream is not None:
+            self._stream.add(mode, data)
+            return
+        thread = self._executor.cached(self.thread_id)
+        self._emitted += 1
+        place = (0 if thread is None else thread.version, self._emitted)
+        self._hub.publish(Emitted(self.thread_id, self.run_id, self.number, mode, data, place))
+
+    def _is_followed(self) -> bool:
+        return self._stream is not None or self._hub.is_followed(self.thread_id)
 
 
 def _object(value: Json) -> JsonObject:

@@ -28,6 +28,7 @@ from .hub import Hub
 from .observing import metrics_of
 from .options import accepted_options, named_checkpoint, resumes
 from .queries import Queries
+from .replaying import Replays
 from .settings import Settings
 from .states import States
 from .streams import Streams
@@ -37,7 +38,6 @@ from .worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from types import TracebackType
     from typing import Any, Self
 
     from ..domain.ports import TaskHandle
@@ -89,6 +89,10 @@ class Engine:
             clock=ports.clock, ids=ports.ids, tasks=ports.tasks,
         )  # fmt: skip
         self._streams = Streams(ports.store, self._executor, self._hub, self.queries)
+        self.replays = Replays(
+            ports.store, self._executor, self._hub, self.settings,
+            holder=ports.holder, clock=ports.clock,
+        )  # fmt: skip
         self._worker = Worker(
             ports.store, self._executor, self._hub, self.graphs, self._wholes, self.settings,
             holder=ports.holder, clock=ports.clock, ids=ports.ids, tasks=ports.tasks,
@@ -154,12 +158,7 @@ class Engine:
         await self.start()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     async def _take_up(self) -> None:
@@ -167,6 +166,7 @@ class Engine:
             await self._ports.clock.sleep(self.settings.poll_seconds)
             try:
                 await self._executor.take_up()
+                await self.replays.sweep()
             except StoreError:
                 logger.exception("could not look for what other processes wrote; trying again")
 

@@ -52,6 +52,8 @@ class Emitted:
     attempt: int
     mode: str
     data: Json
+    place: tuple[int, int] = (0, 0)
+    """After which version of the thread it came, and as which part of its attempt: rising, over attempts too."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,8 @@ def accepted_options(
     if "checkpoint_during" in kwargs:
         asked |= _saving(kwargs)
     _check_modes(runner, asked)
+    if "stream_resumable" in asked:
+        _check_flag("stream_resumable", asked["stream_resumable"])
     if stateful(runner) is None:
         _refuse_all(asked)
         return asked

@@ -227,7 +227,7 @@ def ended_result(run_id: str, end: RecordedEvent, thread: Thread) -> RunResult:
         error = RunError(error="RunRolledBack", message=message)
     questions = _questions(event) if status == "success" else ()
     values = StateValues(thread.state, thread.items)
-    return RunResult(run_id, status, values, error, thread.state.next, questions)
+    return RunResult(run_id, status, values, error, thread.state.next, questions, end.version)
 
 
 def _questions(event: ThreadEvent) -> tuple[JsonObject, ...]:

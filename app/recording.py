@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ..domain.values import Json
     from .executor import Executor
     from .settings import Settings
+    from .stream_recording import StreamRecorder
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +53,9 @@ class Recorder:
         clock: Clock,
         ids: Ids,
         tasks: Tasks,
+        stream: StreamRecorder | None = None,
     ) -> None:
+        self._stream = stream
         self._lease = lease
         self._executor = executor
         self._settings = settings
@@ -128,6 +131,8 @@ class Recorder:
             for intent in self._tell():
                 self._queue(intent)
         await self.flush()
+        if self._stream is not None:
+            await self._stream.flush()
 
     async def settled(self) -> None:
         """Return when what is queued now is durable. Raises as `step` does."""
@@ -251,6 +256,8 @@ class Recorder:
 
     async def _write_batch(self) -> None:
         """Append what waits. A store that is away for a while does not lose it."""
+        if self._stream is not None:
+            await self._stream.flush()  # What was emitted before has its place before.
         # What was emitted between two steps is published between them, so they cannot share an append.
         count = self._held[0][0] - self._settled if self._held else len(self._queued)
         steps, self._queued = self._queued[:count], self._queued[count:]

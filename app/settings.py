@@ -42,6 +42,8 @@ class Settings(BaseModel):
     """How often the log is asked for what other processes wrote, where the database cannot tell."""
     retention: Literal["keep", "erase"] = "keep"
     """What happens to the payloads of rolled-back runs: kept for the audit, or overwritten."""
+    stream_retention_seconds: float = Field(default=24 * 3600.0, ge=0)
+    """How long after a run's end the stored part of its resumable stream is kept: tokens, custom data, what LangGraph streams."""
     cached_threads_max: int = Field(default=1000, ge=1)
     """Threads whose folded state is held in memory."""
     cached_events_max: int = Field(default=500_000, ge=1)

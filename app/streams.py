@@ -44,10 +44,55 @@ RunPart: TypeAlias = "RunEvent | Emitted | RunResult"
 """What a follower of a run gets; the last one, and only that, is a RunResult."""
 
 
-class Follower:
-    """Collects what happens to a run from now on. Use it as a context manager: listening ends with it."""
+Place: TypeAlias = "tuple[int, int]"
+"""Where a part stands in its thread's streams: after which version it came, and as which part after that; 0: the event."""
 
-    def __init__(self, hub: Hub, thread_id: str, run_id: str, *, is_streaming: bool = True) -> None:
+PARTS_MAX = 1000
+"""Parts that are kept for a reader who does not take them."""
+
+PARTS_AT_ONCE_MAX = 16 * PARTS_MAX
+"""Parts that are kept for a reader who would take them: code that does not pause for so long outruns everybody."""
+
+
+def place_of(part: RunPart) -> Place:
+    """Return a part's place; later parts of a thread have greater ones."""
+    match part:
+        case RunEvent(recorded=recorded):
+            return recorded.version, 0
+        case Emitted(place=place):
+            return place
+        case _:
+            return part.version, 0
+
+
+def part_of(run_id: str | None, recorded: RecordedEvent, thread: Thread) -> RunPart | None:
+    """Return what an event is to the followers of a run, if it is anything; `thread` is as it stood right after it.
+
+    To those of all that happens to the thread, each event is something.
+    """
+    event = recorded.event
+    if run_id is None:
+        return RunEvent(recorded, thread)
+    match event:
+        case RunStarted() | StepRecorded() if event.run_id == run_id:
+            return RunEvent(recorded, thread)
+        case RunSucceeded() | RunFailed() | RunTimedOut() | RunInterrupted() | RunRolledBack():
+            return ended_result(run_id, recorded, thread) if event.run_id == run_id else None
+        case _:
+            return None
+
+
+class Follower:
+    """Collects what happens to a run from now on. Use it as a context manager: listening ends with it.
+
+    Without a `run_id` it collects all that happens to the thread, each event as a RunEvent.
+
+    It keeps no more than a bounded number of parts: then it `is_behind`, and collects nothing until it is begun anew.
+    """
+
+    def __init__(
+        self, hub: Hub, thread_id: str, run_id: str | None, *, is_streaming: bool = True
+    ) -> None:
         self._is_streaming = is_streaming
         self._hub = hub
         self._thread_id = thread_id
@@ -57,6 +102,10 @@ class Follower:
         self._forget: Callable[[], None] | None = None
         self._version = 0
         self._is_closed = False
+        self.is_behind = False
+        """It has left out parts."""
+        self.is_stuck = False
+        """Its reader waits for somebody who does not take what was read."""
 
     def __enter__(self) -> Follower:
         self._forget = self._hub.listen(
@@ -72,7 +121,7 @@ class Follower:
         """Yield what was collected, and what comes, until the run's end.
 
         Raises:
-            StoreUnavailableError: the engine was closed before the run's end.
+            StoreUnavailableError: the engine was closed before the run's end, or more came than is kept.
         """
         while True:
             while self._parts:
@@ -82,10 +131,17 @@ class Follower:
                     return
             if self._is_closed:
                 raise StoreUnavailableError("The engine was closed before the run's end")
+            if self.is_behind:
+                raise StoreUnavailableError("The reader was too slow for what the run told")
             self._wake.clear()
             await self._wake.wait()
 
-    def take(self) -> list[RunPart]:
+    def begin_anew(self) -> None:
+        """Forget what was collected, and collect what comes from now on."""
+        self._parts.clear()
+        self.is_behind = False
+
+    async def take(self) -> list[RunPart]:
         """Return what was collected since the last time."""
         parts = list(self._parts)
         self._parts.clear()
@@ -107,26 +163,22 @@ class Follower:
             self._wake.set()
             return
         if isinstance(notice, Emitted):
-            if notice.run_id == self._run_id:
-                self._parts.append(notice)
-                self._wake.set()
+            if self._is_streaming and self._run_id in (None, notice.run_id):
+                self._collect(notice)
             return
         for recorded, thread in notice.steps():
             if recorded.version > self._version:
                 self._version = recorded.version
-                self._take(recorded, thread)
+                part = part_of(self._run_id, recorded, thread)
+                if part is not None and (self._is_streaming or not isinstance(part, RunEvent)):
+                    self._collect(part)
 
-    def _take(self, recorded: RecordedEvent, thread: Thread) -> None:
-        event = recorded.event
-        match event:
-            case RunStarted() | StepRecorded() if event.run_id == self._run_id:
-                self._parts.append(RunEvent(recorded, thread))
-            case RunSucceeded() | RunFailed() | RunTimedOut() | RunInterrupted() | RunRolledBack():
-                if event.run_id != self._run_id:
-                    return
-                self._parts.append(ended_result(self._run_id, recorded, thread))
-            case _:
-                return
+    def _collect(self, part: RunPart) -> None:
+        if len(self._parts) >= (PARTS_MAX if self.is_stuck else PARTS_AT_ONCE_MAX):
+            self._parts.clear()
+            self.is_behind = True
+        if not self.is_behind:
+            self._parts.append(part)
         self._wake.set()
 
 

@@ -131,6 +131,8 @@ class RunResult:
     error: RunError | None
     next: tuple[str, ...]
     interrupts: tuple[JsonObject, ...] = ()
+    version: int = 0
+    """The version of the event that ended it."""
 
     @property
     def values(self) -> JsonObject:

@@ -335,7 +335,7 @@ class Worker:
         return Attempt(
             thread_id, outcome.thread, run, self._holder,
             executor=self._executor, hub=self._hub, runners=self._runners,
-            wholes=self._wholes, settings=self._settings,
+            wholes=self._wholes, store=self._store, settings=self._settings,
             clock=self._clock, ids=self._ids, tasks=self._tasks,
         )  # fmt: skip
 

@@ -120,6 +120,56 @@ class StoredSnapshot:
     body: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class StreamBatch:
+    """Parts of a run's stream that were stored together, in serialized form.
+
+    They came after the thread's version `version`, as parts `seq`, `seq + 1`, … of their attempt; `count` is how many.
+    """
+
+    thread_id: str
+    run_id: str
+    attempt: int
+    version: int
+    seq: int
+    count: int
+    body: bytes
+
+
+class StreamParts(Protocol):
+    """What runs emitted beside their events, for readers that come later. It goes with its run, and after a time."""
+
+    async def write_stream(
+        self, thread_id: str, run_id: str, attempt: int, *, seq: int, count: int, body: bytes
+    ) -> int | None:
+        """Store a batch durably, and return the thread's newest version at that moment; None if the attempt is fenced.
+
+        The fence, the version and the batch are of one transaction: every event of a greater version is written later. A
+        batch that an attempt has stored already, by its `seq`, is not stored again.
+        """
+        ...
+
+    async def read_stream(
+        self,
+        thread_id: str,
+        run_id: str | None = None,
+        *,
+        after: tuple[int, int] = (0, 0),
+        upto: int | None = None,
+        limit: int = 100,
+    ) -> tuple[StreamBatch, ...]:
+        """Read the batches of a run, or of all the thread's runs, in order of (version, seq).
+
+        Those that hold a part after the place `after`, of versions up to `upto`. Once an event of a version can be read, the
+        batches of all versions below it are complete.
+        """
+        ...
+
+    async def sweep_streams(self, before: datetime) -> int:
+        """Delete the batches of runs that ended before this moment; return of how many runs."""
+        ...
+
+
 class Subscription(Protocol):
     """The log from a position on: what is there, then what comes, none missed, none repeated."""
 
@@ -132,8 +182,8 @@ class Subscription(Protocol):
         ...
 
 
-class EventStore(AssistantStore, Protocol):
-    """An append-only log of all threads, with its inline projections, leases and snapshots.
+class EventStore(AssistantStore, StreamParts, Protocol):
+    """An append-only log of all threads, with its inline projections, leases, snapshots and stored streams.
 
     All methods may be called from one event loop concurrently; none blocks it.
     """

@@ -9,7 +9,7 @@ from fastapi import FastAPI
 
 from ... import __version__
 from ..engine import Engine
-from . import assistants, cors, problems, runs, system, threads
+from . import assistants, cors, problems, runs, system, thread_streams, threads
 from .access import Access
 from .following import Following
 from .limits import BodyLimit
@@ -44,7 +44,13 @@ def create_app(engine: Engine) -> FastAPI:
     cors.install(app, engine.settings.cors_origins)
     app.add_middleware(Access, requests=engine.metrics.requests if engine.metrics else None)
     problems.install(app)
-    for module in (runs, threads, system, assistants):  # The busiest first: each is asked in turn.
+    for module in (
+        runs,
+        threads,
+        thread_streams,
+        system,
+        assistants,
+    ):  # The busiest first: each is asked in turn.
         app.include_router(module.router)
     if engine.metrics is not None:
         from .metrics import metrics  # noqa: PLC0415 - what it needs takes long to import

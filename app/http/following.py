@@ -17,6 +17,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from ...domain.errors import RefusedError, StoreError
+from ..replaying import Reader
 from ..streams import Follower, RunPart
 from ..views import RunResult
 from .modes import Frames
@@ -26,6 +27,12 @@ from .responses import encoded
 logger = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS = 5.0
+
+BODY_BYTES = 64 * 1024
+"""What is put together to be sent at once."""
+
+Source = Follower | Reader
+"""Where a response takes a run's parts from."""
 
 OnGone = Callable[[], Awaitable[None]]
 
@@ -51,7 +58,7 @@ class Following(Response):
     beat: ClassVar[bytes]
 
     def __init__(
-        self, follower: Follower, *, headers: Mapping[str, str], on_gone: OnGone | None
+        self, follower: Source, *, headers: Mapping[str, str], on_gone: OnGone | None
     ) -> None:
         self.status_code = 200
         self.background = None
@@ -66,9 +73,13 @@ class Following(Response):
         """Return what is sent before anything has happened."""
         return b""
 
-    def of(self, part: RunPart) -> bytes:
+    async def of(self, part: RunPart) -> bytes:
         """Return what is sent for a part."""
         raise NotImplementedError
+
+    def is_last(self, part: RunPart) -> bool:
+        """Say whether the response ends with this part."""
+        return isinstance(part, RunResult)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer until the run has ended, the client has gone, or the server stops."""
@@ -101,18 +112,31 @@ class Following(Response):
         body, is_last = self.first(), False
         self._beat_later()
         while not self._is_gone:
-            for part in self._follower.take():
-                body += self.of(part)
-                is_last = isinstance(part, RunResult)
+            if self._follower.is_behind:
+                self.cut()  # It may follow the run again; what it missed is not kept anywhere.
+                return
+            for part in await self._follower.take():
+                is_last = self.is_last(part)
+                body += await self.of(part)
+                if len(body) > BODY_BYTES and not is_last:
+                    body = await self._send(send, body)
+                    if self._is_gone:
+                        return
             if self._is_beat_due:
                 body = body or self.beat
                 self._is_beat_due = False
             if body or is_last:
-                await send({"type": "http.response.body", "body": body, "more_body": not is_last})
+                body = await self._send(send, body, is_last=is_last)
             if is_last:
                 return
-            body = b""
             await self._follower.wait()
+
+    async def _send(self, send: Send, body: bytes, *, is_last: bool = False) -> bytes:
+        """Send a piece of the body; return what is left to send: nothing."""
+        self._follower.is_stuck = True
+        await send({"type": "http.response.body", "body": body, "more_body": not is_last})
+        self._follower.is_stuck = False
+        return b""
 
     def _beat_later(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(HEARTBEAT_SECONDS, self._on_beat)
@@ -139,7 +163,7 @@ class WaitResponse(Following):
     media_type = "application/json"
     beat = b"\n"
 
-    def of(self, part: RunPart) -> bytes:
+    async def of(self, part: RunPart) -> bytes:
         """Return the outcome; all else is of no interest."""
         return encoded(result_object(part)) if isinstance(part, RunResult) else b""
 
@@ -152,7 +176,7 @@ class StreamResponse(Following):
 
     def __init__(
         self,
-        follower: Follower,
+        follower: Source,
         frames: Frames,
         *,
         headers: Mapping[str, str],
@@ -166,6 +190,6 @@ class StreamResponse(Following):
         """Return the event that names the run."""
         return self._frames.started()
 
-    def of(self, part: RunPart) -> bytes:
+    async def of(self, part: RunPart) -> bytes:
         """Return the events of the modes that were asked for."""
         return self._frames.of(part)

@@ -246,7 +246,7 @@ CheckpointOption = Annotated[Any, WithJsonSchema(CheckpointReference.model_json_
 OPTIONS = frozenset(
     {
         "command", "checkpoint", "checkpoint_id", "checkpoint_during", "durability",
-        "interrupt_before", "interrupt_after", "stream_subgraphs", "strict_resume",
+        "interrupt_before", "interrupt_after", "stream_subgraphs", "stream_resumable", "strict_resume",
     }
 )  # fmt: skip
 """Fields of RunCreate that hang on the graph: the engine checks them (`options.py`)."""
@@ -268,7 +268,7 @@ class RunCreate(Body):
     """Of runs without a thread; it means nothing here."""
     after_seconds: Annotated[float, Field(ge=0, le=SECONDS_MAX, allow_inf_nan=False)] | None = None
     webhook: Unsupported = None
-    stream_resumable: Unsupported = None
+    stream_resumable: bool | None = None
     command: CommandOption = None
     checkpoint: CheckpointOption = None
     checkpoint_id: str | None = None

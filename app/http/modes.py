@@ -8,7 +8,7 @@ A run has no event for its good end, and none for being interrupted: the body ju
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from ...domain.channels import decode_object, read_values
 from ...domain.encoding import update_of
@@ -16,7 +16,7 @@ from ...domain.events import RecordedEvent, RunStarted, StepRecorded
 from ...domain.thread import EMPTY_THREAD, Thread
 from ...domain.values import Json, JsonObject
 from ..hub import Emitted
-from ..streams import RunEvent, RunPart
+from ..streams import Place, RunEvent, RunPart, place_of
 from ..views import RunResult, RunView, StateView
 from .chunks import is_chunk, joined, message_of
 from .objects import error_object, named_reference, state_object, task_id
@@ -24,21 +24,55 @@ from .responses import encoded
 
 MESSAGE_TYPES = frozenset({"human", "ai", "tool", "system", "function"})
 
-Event = tuple[str, object]
+Event = tuple[int, str, object]
+"""One of a part's events: its number, which does not hang on the modes that are asked for, its name and its data."""
 
 
-def frame(name: str, data: object) -> bytes:
+UPDATES, VALUES, CHECKPOINTS = 999_990, 999_991, 999_992
+"""Numbers of a step's events among those of its part; messages come before, from 0 on."""
+
+LAST = 999_999
+"""The number of what stands for all events of a part."""
+
+BEGIN = ""
+"""The id before all others."""
+
+
+def frame(name: str, data: object, event_id: str | None = None) -> bytes:
     """Return one server-sent event."""
-    return b"event: %b\r\ndata: %b\r\n\r\n" % (name.encode(), encoded(data))
+    if event_id is None:
+        return b"event: %b\r\ndata: %b\r\n\r\n" % (name.encode(), encoded(data))
+    content = (name.encode(), encoded(data), event_id.encode())
+    return b"event: %b\r\ndata: %b\r\nid: %b\r\n\r\n" % content
+
+
+def event_id(place: Place, number: int = 0) -> str:
+    """Return the id of an event: the `number`th that is made of the part at a place. Ids sort as texts."""
+    version, seq = place
+    return f"{version:012d}-{seq:08d}-{number:06d}"
 
 
 class Frames:
     """Makes the events of one run, in the modes asked for.
 
-    `thread` is the thread as it stands when the stream begins; what happened up to there is left out.
+    `thread` is the thread as it stands when the stream begins; what happened up to there is left out. With `has_ids`, the
+    events have ids; those up to `after` are left out.
     """
 
-    def __init__(self, view: RunView, modes: Sequence[str], thread: Thread = EMPTY_THREAD) -> None:
+    def __init__(
+        self,
+        view: RunView,
+        modes: Sequence[str],
+        thread: Thread = EMPTY_THREAD,
+        *,
+        has_ids: bool = False,
+        after: str = BEGIN,
+    ) -> None:
+        self._has_ids = has_ids
+        self._after = after
+        self.joined_at: Place | None = None
+        """Up to where parts were left out for a client that joined late, and did not say what it has seen."""
+        self._accepted: Place = (view.row.accepted_version, 0)
         self._thread_id = view.row.thread_id
         self._run_id = view.row.run_id
         self._modes = frozenset(modes)
@@ -54,33 +88,52 @@ class Frames:
 
     def started(self) -> bytes:
         """Return the first event of all: which run this is."""
-        return frame("metadata", {"run_id": self._run_id, "attempt": self._attempt})
+        event: Event = (0, "metadata", {"run_id": self._run_id, "attempt": self._attempt})
+        if self.joined_at is None:
+            return self._frames(self._accepted, [event])
+        return self._frames(self.joined_at, [(LAST, *event[1:])])
 
     def of(self, part: RunPart) -> bytes:
         """Return the events of a part, ready to be sent."""
+        return self._frames(place_of(part), self._events(part))
+
+    def _events(self, part: RunPart) -> Iterable[Event]:
         match part:
             case RunEvent(recorded=recorded, thread=thread):
                 return self._event(recorded, thread)
             case Emitted(mode=mode, data=data):
-                return _frames(self._emitted(mode, data))
+                return self._emitted(mode, data)
             case RunResult(error=error) if error is not None:
-                return frame("error", error_object(error))
+                return [(0, "error", error_object(error))]
             case _:
-                return b""
+                return ()
 
-    def _event(self, recorded: RecordedEvent, thread: Thread) -> bytes:
+    def _frames(self, place: Place, events: Iterable[Event]) -> bytes:
+        if not self._has_ids and not self._after:
+            return b"".join([frame(name, data) for _, name, data in events])
+        found = [(event_id(place, number), name, data) for number, name, data in events]
+        return b"".join(
+            [
+                frame(name, data, own if self._has_ids else None)
+                for own, name, data in found
+                if own > self._after
+            ]
+        )
+
+    def _event(self, recorded: RecordedEvent, thread: Thread) -> Iterable[Event]:
         event = recorded.event
         if recorded.version <= self._from_version:
-            return b""
+            return ()
         if isinstance(event, RunStarted):
             again = event.attempt > self._attempt
             self._begin(thread, event.attempt)
-            return self.started() if again else b""
+            named: JsonObject = {"run_id": self._run_id, "attempt": event.attempt}
+            return [(0, "metadata", named)] if again else ()
         if not isinstance(event, StepRecorded):
-            return b""
+            return ()
         events = list(self._step(event, thread))
         self._thread = thread
-        return _frames(events)
+        return events
 
     def _begin(self, thread: Thread, attempt: int) -> None:
         self._thread, self._attempt = thread, attempt
@@ -94,9 +147,12 @@ class Frames:
                 if self._has_messages:
                     yield from self._message(message, metadata, separator + ns)
             case "debug", dict() if mode in self._modes:
-                yield name, debug_object(data)
+                yield 0, name, debug_object(data)
+            case "", int():
+                named: JsonObject = {"run_id": self._run_id, "attempt": self._attempt}
+                yield 0, "metadata", {**named, "lost_parts": data}
             case _ if mode in self._modes:
-                yield name, data
+                yield 0, name, data
             case _:
                 pass
 
@@ -106,11 +162,11 @@ class Frames:
             if self._has_messages:
                 yield from self._messages(event.node, update)
             if "updates" in self._modes:
-                yield "updates", {event.node: update}
+                yield UPDATES, "updates", {event.node: update}
         if "values" in self._modes:
-            yield "values", thread.values()
+            yield VALUES, "values", thread.values()
         if "checkpoints" in self._modes:
-            yield "checkpoints", self._checkpoint(thread)
+            yield CHECKPOINTS, "checkpoints", self._checkpoint(thread)
 
     # ------------------------------------------------------------------ messages
 
@@ -121,7 +177,7 @@ class Frames:
         else:
             metadata = {**self._node_metadata(str(given.get("langgraph_node") or "")), **given}
         if "messages-tuple" in self._modes:
-            yield f"messages{where}", [message, metadata]
+            yield 0, f"messages{where}", [message, metadata]
         identity = message.get("id")
         if not isinstance(identity, str):
             return
@@ -130,13 +186,13 @@ class Frames:
             return
         before = self._partial.get(identity)
         if before is None:
-            yield f"messages/metadata{where}", {identity: {"metadata": metadata}}
+            yield 1, f"messages/metadata{where}", {identity: {"metadata": metadata}}
         if self._is_langgraph and not is_chunk(message):
             self._partial[identity] = message
-            yield f"messages/complete{where}", [message]
+            yield 2, f"messages/complete{where}", [message]
         else:
             self._partial[identity] = chunk = joined(before, message)
-            yield f"messages/partial{where}", [message_of(chunk)]
+            yield 2, f"messages/partial{where}", [message_of(chunk)]
 
     def _messages(self, node: str, update: JsonObject | None) -> Iterator[Event]:
         """Yield the messages that a step brought and nobody has seen: neither in chunks, nor in the state before it."""
@@ -145,15 +201,15 @@ class Frames:
             return
         known = {identity for identity, _ in _found(self._thread.values())}
         metadata = self._node_metadata(node)
-        for identity, message in found.items():
+        for number, (identity, message) in enumerate(found.items()):
             if identity in known:
                 continue
             self._seen.add(identity)
             if "messages-tuple" in self._modes:
-                yield "messages", [message, metadata]
+                yield 3 * number, "messages", [message, metadata]
             if "messages" in self._modes:
-                yield "messages/metadata", {identity: {"metadata": metadata}}
-                yield "messages/complete", [message]
+                yield 3 * number + 1, "messages/metadata", {identity: {"metadata": metadata}}
+                yield 3 * number + 2, "messages/complete", [message]
 
     def _node_metadata(self, node: str) -> JsonObject:
         state = self._thread.state
@@ -212,10 +268,6 @@ def _debug_task(task: Json) -> Json:
 def _named(config: Json) -> Json:
     named = config.get("configurable") if isinstance(config, dict) else None
     return named_reference(named) if isinstance(named, dict) else None
-
-
-def _frames(events: Iterator[Event] | Sequence[Event]) -> bytes:
-    return b"".join(frame(name, data) for name, data in events)
 
 
 def _found(values: JsonObject | None) -> Iterator[tuple[str, JsonObject]]:

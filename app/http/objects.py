@@ -295,7 +295,7 @@ def _kwargs(view: RunView, metadata: dict[str, Any]) -> dict[str, Any]:
         "feedback_keys": None,
         "temporary": False,
         "subgraphs": given.get("stream_subgraphs") is True,
-        "resumable": False,
+        "resumable": given.get("stream_resumable") is True,
         "checkpoint_during": durability != "exit",
         "durability": durability,
     }

@@ -39,6 +39,7 @@ from .requests import (
     values,
 )
 from .responses import JsonResponse
+from .resuming import is_resumable, last_event_id, own_modes, resumed
 
 router = APIRouter(tags=["runs"])
 
@@ -92,9 +93,10 @@ async def stream_new_run(request: Request) -> Response:
     with held(engine.follow_run(thread_id, run_id)) as follower:
         view = await _submitted(engine, thread_id, body, run_id)
         path = _path(view)
+        modes = body.stream_mode or DEFAULT_STREAM_MODES
         return StreamResponse(
-            follower,
-            Frames(view, body.stream_mode or DEFAULT_STREAM_MODES),
+            engine.replays.run(follower, view) if is_resumable(view) else follower,
+            Frames(view, modes, has_ids=is_resumable(view)),
             headers={"Location": f"{path}/stream", "Content-Location": path},
             on_gone=_on_gone(engine, view, cancels=body.on_disconnect == "cancel"),
         )
@@ -212,27 +214,26 @@ async def join_run(request: Request) -> Response:
     ),
 )
 async def stream_run(request: Request) -> Response:
-    """Stream what the run does from now on; one that has ended has nothing more to tell."""
+    """Stream what the run does from now on; one that has ended has nothing more to tell.
+
+    With `Last-Event-ID`, a resumable stream goes on after that event, `-1` or `0` standing for the beginning: at any time, also
+    after the run's end.
+    """
     thread_id, run_id = thread_id_of(request), run_id_of(request)
     cancels = flag(request, "cancel_on_disconnect")
     modes = models.named_stream_modes(values(request, "stream_mode"))
+    after = last_event_id(request)
     engine = engine_of(request)
+    headers = {"Location": f"/threads/{thread_id}/runs/{run_id}/stream"}
     with held(engine.follow_run(thread_id, run_id)) as follower:
         result = await engine.attach(thread_id, run_id)
-        headers = {"Location": f"/threads/{thread_id}/runs/{run_id}/stream"}
-        if result is None:
+        if result is None or after is not None:
             view = await engine.get_run(thread_id, run_id)
-            frames = Frames(view, modes or _own_modes(view), await engine.queries.thread(thread_id))
+            stream = await resumed(engine, follower, view, modes or own_modes(view), after)
             on_gone = partial(engine.cancel_run, thread_id, run_id) if cancels else None
-            return StreamResponse(follower, frames, headers=headers, on_gone=on_gone)
+            return StreamResponse(*stream, headers=headers, on_gone=on_gone)
     follower.__exit__()
     return Response(b"", headers=headers, media_type=StreamResponse.media_type)
-
-
-def _own_modes(view: RunView) -> list[str]:
-    """Return the modes that the run was created with."""
-    modes: Any = view.accepted.kwargs.get("stream_mode")
-    return modes or DEFAULT_STREAM_MODES
 
 
 # ------------------------------------------------------------------ ending

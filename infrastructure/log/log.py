@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ...domain.assistant_ports import AssistantRow
-    from ...domain.ports import Lease, RunRow, StoredSnapshot, ThreadRow
+    from ...domain.ports import Lease, RunRow, StoredSnapshot, StreamBatch, ThreadRow
     from .codec import LogRow
     from .planning import Erasure, Write
     from .writer import Job, Task
@@ -43,6 +43,28 @@ class Tasks(Protocol):
         ...
 
 
+class Streams(Protocol):
+    """Stored streams of runs. Methods that write return what to submit."""
+
+    def write(self, batch: StreamBatch) -> Task:
+        """Store the batch behind the thread's newest event, whose version is the outcome; None if its attempt is fenced."""
+        ...
+
+    def delete(self, keys: Sequence[tuple[str, str]]) -> Task:
+        """Delete the streams of runs, given by thread and run."""
+        ...
+
+    def read(
+        self, thread_id: str, run_id: str | None, after: tuple[int, int], upto: int, limit: int
+    ) -> Sequence[StreamBatch]:
+        """Return batches in order of place, of one run or of all."""
+        ...
+
+    def list_ended(self, before: int) -> Sequence[tuple[str, str]]:
+        """Return some of the runs that have a stored stream, and ended before a moment in microseconds."""
+        ...
+
+
 class Log(Protocol):
     """An append-only log with its projections; raises errors of `eventsourcing.persistence`.
 
@@ -62,6 +84,11 @@ class Log(Protocol):
     @property
     def tasks(self) -> Tasks:
         """Work that is no append."""
+        ...
+
+    @property
+    def streams(self) -> Streams:
+        """The stored streams of runs."""
         ...
 
     def open(self) -> None:

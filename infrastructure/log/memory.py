@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from ...domain.ports import Lease
 from .log import UNLIMITED
+from .memory_streams import MemoryStreams
 from .planning import Planner, Write
 from .rows import assistant_row, hidden_run, run_row, thread_row
 from .writer import answer
@@ -47,7 +48,7 @@ class MemoryLog:
     poll_seconds: float | None = None
 
     def __init__(self) -> None:
-        self._lock = RLock()
+        self.lock = RLock()
         self._listeners: set[Callable[[], None]] = set()
         self._events: list[LogRow] = []
         # Of each thread: (version, position), in order of version.
@@ -67,6 +68,7 @@ class MemoryLog:
         self.erased_versions: dict[str, int] = {}
         self.erasures: dict[int, Erasure] = {}
         self.tasks = MemoryTasks(self)
+        self.streams = MemoryStreams(self)
 
     def open(self) -> None:
         """Do nothing: there is nothing to connect to."""
@@ -94,7 +96,7 @@ class MemoryLog:
         return outcome
 
     def _perform(self, work: Write | Task) -> object:
-        with self._lock:
+        with self.lock:
             if not isinstance(work, Write):
                 return work(cast("Session", None))
             plan = Planner(self).plan([work])
@@ -118,16 +120,14 @@ class MemoryLog:
             else:
                 self._expiring.pop(thread_id, None)
         self._write_runs(plan)
+        for dropped in plan.dropped:
+            self.streams.drop(*dropped)
         for lease in plan.leases.values():
             self.leases[lease[0], lease[1], lease[2]] = Lease(*lease)
         for thread_id, run_id, attempt in plan.releases:
             self.leases.pop((thread_id, run_id, attempt), None)
         self._trackings.update(plan.trackings)
-        for assistant_id, assistant in plan.assistants.items():
-            if assistant is None:
-                self._assistants.pop(assistant_id, None)
-            else:
-                self._assistants[assistant_id] = assistant
+        self._write_assistants(plan)
         for erasure in plan.erasures:
             self._erasures_made += 1
             self.erasures[self._erasures_made] = erasure
@@ -135,6 +135,13 @@ class MemoryLog:
             snapshot = self.snapshots.get(erasure.thread_id)
             if snapshot is not None and snapshot.version >= erasure.from_version:
                 del self.snapshots[erasure.thread_id]
+
+    def _write_assistants(self, plan: Plan) -> None:
+        for assistant_id, assistant in plan.assistants.items():
+            if assistant is None:
+                self._assistants.pop(assistant_id, None)
+            else:
+                self._assistants[assistant_id] = assistant
 
     def _write_runs(self, plan: Plan) -> None:
         for thread_id, hidden_id in plan.hidden:
@@ -194,7 +201,7 @@ class MemoryLog:
         is_backwards: bool = False,
     ) -> Sequence[LogRow]:
         """Return a thread's events with `after < version <= upto`, in order of version."""
-        with self._lock:
+        with self.lock:
             versions = self._versions.get(thread_id, [])
             first = bisect_right(versions, (after, UNLIMITED))
             last = bisect_right(versions, (upto, UNLIMITED))
@@ -205,7 +212,7 @@ class MemoryLog:
 
     def version_rows(self, thread_id: str, versions: Sequence[int]) -> Sequence[LogRow]:
         """Return the events at these versions that exist, in order."""
-        with self._lock:
+        with self.lock:
             there = self._versions.get(thread_id, [])
             rows: list[LogRow] = []
             for version in sorted(set(versions)):
@@ -223,7 +230,7 @@ class MemoryLog:
         topics: Sequence[str] = (),
     ) -> Sequence[LogRow]:
         """Return events with `after < position <= upto`, in order of position."""
-        with self._lock:
+        with self.lock:
             last = min(upto, len(self._events))
             found = (self._events[at] for at in range(max(after, 0), last))
             return list(islice((row for row in found if not topics or row[3] in topics), limit))
@@ -242,6 +249,10 @@ class MemoryLog:
         """Return the run's row, hidden or not."""
         values = self._runs.get(thread_id, {}).get(run_id)
         return None if values is None else run_row(values)
+
+    def run_values(self, thread_id: str, run_id: str) -> Values | None:
+        """Return the values of the run's row."""
+        return self._runs.get(thread_id, {}).get(run_id)
 
     def find_run(self, run_id: str) -> RunRow | None:
         """Return the run's row; of several threads', the one created last."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 from eventsourcing.persistence import IntegrityError
 
 from ...domain.errors import RunIdTakenError, VersionConflictError
-from .rows import hidden_run
+from .rows import hidden_run, is_hidden
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -99,6 +99,8 @@ class Plan:
     """Keys of leases that were granted before this plan."""
     hidden: list[tuple[str, str | None]] = field(default_factory=list[tuple[str, "str | None"]])
     """Runs to hide among the rows from before this plan; its own rows are hidden already."""
+    dropped: list[tuple[str, str | None]] = field(default_factory=list[tuple[str, "str | None"]])
+    """Runs that are hidden from now on, whose stored streams go; without a run id, those of all the thread's runs."""
     erasures: list[Erasure] = field(default_factory=list[Erasure])
     trackings: dict[str, int] = field(default_factory=dict[str, int])
     heads: dict[str, int] = field(default_factory=dict[str, int])
@@ -173,6 +175,8 @@ class Planner:
             plan.threads[write.thread_id] = write.thread
         for run in write.runs:
             plan.runs[run[0], run[1]] = run
+            if is_hidden(run):
+                plan.dropped.append((run[0], run[1]))
         for hidden in write.hide_runs:
             self._hide(*hidden)
         if write.release is not None and plan.leases.pop(write.release, None) is None:
@@ -186,6 +190,7 @@ class Planner:
 
     def _hide(self, thread_id: str, run_id: str | None) -> None:
         self._plan.hidden.append((thread_id, run_id))
+        self._plan.dropped.append((thread_id, run_id))
         for key, run in self._plan.runs.items():
             if key == (thread_id, run_id) or (run_id is None and key[0] == thread_id):
                 self._plan.runs[key] = hidden_run(run)

@@ -78,6 +78,11 @@ def run_values(row: RunRow) -> Values:
     )
 
 
+def is_hidden(values: Values) -> bool:
+    """Say whether a run's values have it hidden."""
+    return bool(values[3])
+
+
 def hidden_run(values: Values) -> Values:
     """Return a run's values with the run hidden."""
     at = RUN_COLUMNS.index("is_hidden")

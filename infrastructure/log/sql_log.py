@@ -10,6 +10,7 @@ from ...domain.ports import Lease, StoredSnapshot
 from .log import UNLIMITED
 from .planning import Erasure
 from .rows import assistant_row, run_row, thread_row
+from .streams import SQLStreams
 from .writer import GroupWriter
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ class SQLLog:
     ) -> None:
         self.database = database
         self.tasks = SQLTasks(database.statements)
+        self.streams = SQLStreams(database.statements, database.read)
         self._sql = database.statements
         self._listeners: set[Callable[[], None]] = set()
         hooks: dict[str, Any] = {"crash_point": crash_point, "on_group": on_group}

@@ -326,6 +326,8 @@ class SQLiteSession:
                     for text, parameters in bulk.parts(rows):
                         self._execute(text, parameters)
             self._write_assistants(plan)
+            for dropped in plan.dropped:
+                self._execute(*sql.streams.of_dropped(*dropped))
             for lease in plan.releases:
                 self._execute(sql.delete_lease, lease)
             for tracking in plan.trackings.items():

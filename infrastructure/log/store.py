@@ -6,133 +6,30 @@ the event loop never waits for a disk; those of a log in memory are done on the 
 
 from __future__ import annotations
 
-import asyncio
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cache
-from typing import TYPE_CHECKING, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, cast
 
-from eventsourcing.persistence import PersistenceError
-
-from ...domain.assistant import RecordedAssistantEvent, stream_of
 from ...domain.errors import StoreUnavailableError
 from ...domain.events import RecordedEvent
 from ...domain.ports import HeldLease
-from .codec import CODEC
-from .collection import paused_collection
 from .compression import compressed, expanded, uncompressed
 from .erasure import next_chunk
+from .kept_assistants import AssistantsOfLog
+from .kept_streams import StreamsOfLog
 from .log import UNLIMITED
 from .planning import Erasure, Write
-from .rows import assistant_values, run_values, thread_values
-from .subscriptions import LogSubscription, Signal
-from .writer import Job
+from .rows import run_values, thread_values
+from .subscriptions import LogSubscription
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    from ...domain.assistant_ports import AssistantAppend, AssistantRow
     from ...domain.ports import Append, Lease, LogEntry, RunRow, StoredSnapshot, ThreadRow
-    from .codec import EventCodec, LogRow
-    from .holding import Holding
-    from .log import Log
-    from .writer import Task
-
-_P = ParamSpec("_P")
-_T = TypeVar("_T")
 
 
-class LogStore:
+class LogStore(AssistantsOfLog, StreamsOfLog):
     """The `EventStore` over a log. See `domain/ports.py` for what each method promises."""
-
-    def __init__(
-        self, log: Log, holding: Holding, *, codec: EventCodec = CODEC, readers_max: int = 4
-    ) -> None:
-        self._log = log
-        self._holding = holding
-        self._codec = codec
-        self._readers_max = readers_max
-        self._readers: ThreadPoolExecutor | None = None
-        self._signal: Signal | None = None
-        self._is_open = False
-
-    @property
-    def holder(self) -> str:
-        """This process's name as a holder of leases."""
-        return self._holding.holder
-
-    # ---------------------------------------------------------------- opening and closing
-
-    async def open(self) -> None:
-        """Connect, migrate the schema, take up the process's place."""
-        if self._log.is_blocking:
-            self._readers = ThreadPoolExecutor(self._readers_max, "threadfold-reader")
-        self._is_open = True
-        try:
-            await self._read(self._open)
-        except BaseException:
-            self._is_open = False
-            self._log.close()
-            if self._readers is not None:
-                self._readers.shutdown()
-            raise
-        self._signal = Signal(asyncio.get_running_loop(), self._log)
-        self._signal.start()
-
-    def _open(self) -> None:
-        self._log.open()
-        self._holding.start()
-
-    async def close(self) -> None:
-        """Finish what was accepted for writing, then disconnect."""
-        if not self._is_open:
-            return
-        try:
-            await self._read(self._close)
-        finally:
-            self._is_open = False
-            if self._signal is not None:
-                self._signal.stop()
-            if self._readers is not None:
-                self._readers.shutdown()
-
-    def _close(self) -> None:
-        try:
-            self._holding.stop()
-        finally:
-            self._log.close()
-
-    async def _read(self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        """Call a function of the log off the event loop, if it may have to wait."""
-        self._check_open()
-        try:
-            if self._readers is None:
-                return function(*args, **kwargs)
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._readers, lambda: function(*args, **kwargs))
-        except PersistenceError as error:
-            raise StoreUnavailableError(f"The store cannot be read: {error}") from error
-
-    async def _do(self, work: Write | Task) -> object:
-        """Have the writer do something, and return when it is durable."""
-        self._check_open()
-        waiter: asyncio.Future[object] = asyncio.get_running_loop().create_future()
-        try:
-            self._log.submit(Job(work, waiter))
-            return await waiter
-        except PersistenceError as error:
-            raise StoreUnavailableError(f"The store cannot be written: {error}") from error
-
-    def _check_open(self) -> None:
-        if not self._is_open:
-            raise StoreUnavailableError("The store is closed")
-
-    def _decoded(self, rows: Sequence[LogRow]) -> tuple[LogEntry, ...]:
-        with paused_collection(len(rows)):
-            return tuple(map(self._codec.decode, rows))
-
-    def _of_threads(self, rows: Sequence[LogRow]) -> tuple[RecordedEvent, ...]:
-        return tuple(each for each in self._decoded(rows) if isinstance(each, RecordedEvent))
 
     # ---------------------------------------------------------------- events
 
@@ -288,46 +185,6 @@ class LogStore:
         else:
             body = uncompressed(snapshot.body)
         await self._do(self._log.tasks.write_snapshot(replace(snapshot, body=body)))
-
-    # ---------------------------------------------------------------- assistants
-
-    async def append_assistant(self, append: AssistantAppend) -> tuple[RecordedAssistantEvent, ...]:
-        """Write all or nothing; return when it is durable."""
-        stream, head = stream_of(append.assistant_id), append.expected_head
-        upto = head + len(append.events)
-        write = Write(
-            events=self._codec.rows(stream, head, append.events, append.recorded_at, append.actor),
-            thread_id=stream,
-            expected_version=head,
-            assistants=[(append.assistant_id, append.row and assistant_values(append.row))],
-            erasures=[] if append.row else [Erasure(stream, None, 1, upto)],
-        )
-        before = cast("int", await self._do(write))
-        at, actor = append.recorded_at, append.actor
-        return tuple(
-            RecordedAssistantEvent(
-                append.assistant_id, head + count, before + count, at, event, actor
-            )
-            for count, event in enumerate(append.events, 1)
-        )
-
-    async def read_assistant(
-        self, assistant_id: str, *, after: int = 0
-    ) -> tuple[RecordedAssistantEvent, ...]:
-        """Read an assistant's events with `head > after`, in order."""
-        stream = stream_of(assistant_id)
-        found = await self._read(lambda: self._decoded(self._log.thread_rows(stream, after=after)))
-        return tuple(each for each in found if isinstance(each, RecordedAssistantEvent))
-
-    async def head_of_assistant(self, assistant_id: str) -> int:
-        """Return the number of the assistant's newest event, 0 if it has none."""
-        return await self.head_version(stream_of(assistant_id))
-
-    async def list_assistants(
-        self, matches: Callable[[AssistantRow], bool]
-    ) -> tuple[AssistantRow, ...]:
-        """Return the rows that match."""
-        return tuple(await self._read(self._log.list_assistants, matches))
 
     # ---------------------------------------------------------------- leases and erasures
 

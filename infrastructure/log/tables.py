@@ -153,6 +153,28 @@ erasures = Table(
     Column("upto_version", BigInteger, nullable=False),
 )
 
+# What runs emitted: batches of parts in order of their places. Gone with the run, and after a time.
+stream_parts = Table(
+    "stream_parts",
+    METADATA,
+    Column("thread_id", Text, nullable=False),
+    Column("run_id", Text, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("count", Integer, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("thread_id", "version", "seq", name="stream_parts_pk"),
+)
+
+Index(
+    "stream_parts_of_run",
+    stream_parts.c.run_id,
+    stream_parts.c.thread_id,
+    stream_parts.c.attempt,
+    stream_parts.c.seq,
+)
+
 tracking = Table(
     "tracking",
     METADATA,

@@ -76,7 +76,6 @@ async def refusal(client: LangGraphClient, path: str, body: dict[str, Any]) -> t
         ("stream_mode", ["values", "events"], "stream_mode"),
         ("stream_mode", "lifecycle", "stream_mode"),
         ("webhook", "http://example.org", "webhook: not supported yet"),
-        ("stream_resumable", True, "stream_resumable: not supported yet"),
     ],
 )
 async def test_a_field_that_does_not_hold_what_it_may_is_refused_by_name(

@@ -43,6 +43,20 @@ def upgrade() -> None:
         sa.Column("upto_version", sa.BigInteger, nullable=False),
     )
     op.create_table(
+        "stream_parts",
+        sa.Column("thread_id", sa.Text, nullable=False),
+        sa.Column("run_id", sa.Text, nullable=False),
+        sa.Column("attempt", sa.Integer, nullable=False),
+        sa.Column("version", sa.BigInteger, nullable=False),
+        sa.Column("seq", sa.BigInteger, nullable=False),
+        sa.Column("count", sa.Integer, nullable=False),
+        sa.Column("body", sa.LargeBinary, nullable=False),
+        sa.PrimaryKeyConstraint("thread_id", "version", "seq", name="stream_parts_pk"),
+    )
+    op.create_index(
+        "stream_parts_of_run", "stream_parts", ["run_id", "thread_id", "attempt", "seq"]
+    )
+    op.create_table(
         "tracking",
         sa.Column("application_name", sa.Text, nullable=False),
         sa.Column("notification_id", sa.BigInteger, nullable=False),
@@ -149,6 +163,7 @@ def _create_leases() -> None:
 def downgrade() -> None:
     for table in (
         "tracking",
+        "stream_parts",
         "erasures",
         "snapshots",
         "leases",
