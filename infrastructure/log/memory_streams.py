@@ -47,6 +47,13 @@ class MemoryStreams:
             run = self._log.run_values(thread_id, batch.run_id)
             if run is None or not is_running(run, batch.attempt):
                 return None
+            for held in self._of_threads.get(thread_id, ()):
+                if (held.run_id, held.attempt, held.seq) == (
+                    batch.run_id,
+                    batch.attempt,
+                    batch.seq,
+                ):
+                    return held.version
             version = self._log.head_version(thread_id)
             placed = StreamBatch(
                 thread_id, batch.run_id, batch.attempt, version, batch.seq, batch.count, batch.body

@@ -40,8 +40,8 @@ def is_done(event: Event, run_id: str) -> bool:
     return event[1:] == ("metadata", {"status": "run_done", "run_id": run_id})
 
 
-async def until_done(stream: AsyncIterator[Any], *run_ids: str) -> list[Event]:
-    """Return the events up to the end of the last of these runs."""
+async def until_done(stream: Any, *run_ids: str) -> list[Event]:
+    """Return the events up to the end of the last of these runs, and leave the stream."""
     left, found = set(run_ids), list[Event]()
 
     async def collect() -> None:
@@ -51,7 +51,10 @@ async def until_done(stream: AsyncIterator[Any], *run_ids: str) -> list[Event]:
             if not left:
                 return
 
-    await soon(collect())
+    try:
+        await soon(collect())
+    finally:
+        await stream.aclose()
     return found
 
 
