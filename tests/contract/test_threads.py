@@ -1,5 +1,6 @@
 """Every call of `client.threads`, async and sync, in process and over a socket."""
 
+import asyncio
 import inspect
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
@@ -550,3 +551,30 @@ async def test_forks_and_copies_of_functions_are_refused_by_name(client: Client)
         with pytest.raises(UnprocessableEntityError, match="as_node"):
             await client.threads.update_state(thread_id, {"a": 1}, as_node=node)
     assert await client.threads.get_history(thread_id) == history
+
+
+@pytest.mark.parametrize("graph_id", ["asking", "function"])
+async def test_of_many_that_create_a_thread_with_supersteps_one_does(
+    client: Client, graph_id: str
+) -> None:
+    async def create(n: int, if_exists: str) -> list[int] | str:
+        steps = [
+            {"updates": [{"values": {"log": [n]}, "as_node": "first"}]},
+            {"updates": [{"values": {"last": str(n)}, "as_node": "first"}]},
+        ]
+        try:
+            made = await client.threads.create(
+                thread_id=UNKNOWN, graph_id=graph_id, supersteps=steps, if_exists=if_exists
+            )
+        except ConflictError:
+            return "refused"
+        return logged(made["values"])
+
+    found = await soon(asyncio.gather(*(create(n, "raise") for n in range(6))))
+    (winner,) = [each for each in found if each != "refused"]
+    assert len(winner) == 1
+    again = await soon(asyncio.gather(*(create(n, "do_nothing") for n in range(6, 9))))
+    assert again == [winner] * 3
+    state = await client.threads.get_state(UNKNOWN)
+    assert state["values"] == {"log": winner, "last": str(winner[0])}
+    assert len(await client.threads.get_history(UNKNOWN)) == 2
