@@ -10,7 +10,7 @@ from typing import get_args
 import pytest
 
 import threadfold
-from threadfold.domain import errors, events
+from threadfold.domain import assistant, errors, events
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("domain", "infrastructure", "app")
@@ -150,11 +150,16 @@ def test_every_event_has_an_arm_in_the_fold() -> None:
     matches = [node for node in ast.walk(parsed("domain/thread.py")) if isinstance(node, ast.Match)]
     # The fold is the one that comes nearest; others in the module are about some events only.
     assert min((kinds - arms(match) for match in matches), key=len) == set()
+    matches = [
+        node for node in ast.walk(parsed("domain/assistant.py")) if isinstance(node, ast.Match)
+    ]
+    missing = (assistant.ASSISTANT_EVENT_CLASSES.keys() - arms(match) for match in matches)
+    assert min(missing, key=len) == set()
 
 
 def test_every_event_is_stored_under_the_name_of_its_class() -> None:
     union, *_ = get_args(events.ThreadEvent)
-    for kind in get_args(union):
+    for kind in (*get_args(union), *assistant.ASSISTANT_EVENT_CLASSES.values()):
         assert kind.model_fields["type"].default == kind.__name__
 
 

@@ -297,7 +297,8 @@ class MemoryLog:
 
     def list_assistants(self, matches: Callable[[AssistantRow], bool]) -> Sequence[AssistantRow]:
         """Return the assistants that match."""
-        return [row for row in map(assistant_row, self._assistants.values()) if matches(row)]
+        rows = map(assistant_row, list(self._assistants.values()))
+        return [row for row in rows if matches(row)]
 
     def get_snapshot(self, thread_id: str) -> StoredSnapshot | None:
         """Return the thread's snapshot."""

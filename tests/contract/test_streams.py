@@ -10,7 +10,7 @@ from langgraph_sdk.client import LangGraphClient
 from langgraph_sdk.errors import NotFoundError, UnprocessableEntityError
 
 from tests.support.engine import Gates, answered, heard, said, soon
-from tests.support.http import served, until
+from tests.support.http import TICK_SECONDS, served, until
 from tests.support.javascript import Node
 from threadfold import Custom, Engine, MessageChunk, Update
 from threadfold.app.http import following
@@ -211,6 +211,9 @@ async def held_run(client: LangGraphClient, gates: Gates, thread_id: str, **opti
     gates.close("a:1")
     run = await client.runs.create(thread_id, "agent", input=said("a"), **options)
     await gates["a:1"].reached()
+    # The step before the gate is done; it stands in the log a little later.
+    while "a.1" not in heard((await client.threads.get_state(thread_id))["values"]):
+        await asyncio.sleep(TICK_SECONDS)
     return run["run_id"]
 
 

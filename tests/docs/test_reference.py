@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import get_args
 
 from threadfold import Settings
+from threadfold.domain.assistant import ASSISTANT_EVENT_CLASSES
 from threadfold.domain.events import ThreadEvent
 
 REFERENCE = (Path(__file__).parents[2] / "docs" / "reference.md").read_text()
@@ -19,6 +20,10 @@ def rows(heading: str) -> set[str]:
 def test_every_event_has_a_row() -> None:
     union = get_args(ThreadEvent)[0]
     assert rows("Events") == {event.__name__ for event in get_args(union)}
+
+
+def test_every_event_of_assistants_has_a_row() -> None:
+    assert rows("Events of assistants") == set(ASSISTANT_EVENT_CLASSES)
 
 
 def test_every_setting_has_a_row_with_its_default() -> None:

@@ -1,8 +1,10 @@
 """Assistants: what each command comes to, and their fold against a model that knows nothing of events."""
 
+import json
 from copy import deepcopy
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -37,6 +39,7 @@ from threadfold.domain.errors import (
     InvalidInputError,
     RefusedError,
 )
+from threadfold.domain.upcasting import SCHEMA
 
 ID = "0198c0de-0000-7000-8000-000000000001"
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -246,6 +249,36 @@ def test_events_survive_their_stored_form(sequence: list[Any]) -> None:
     read = [replace(each, event=EVENT.validate_json(each.event.model_dump_json())) for each in log]
     assert read == log
     assert fold(read) == fold(log)
+
+
+HISTORIES = sorted((Path(__file__).parents[1] / "histories" / "assistants").glob("*.json"))
+
+
+@pytest.mark.parametrize("path", HISTORIES, ids=lambda path: path.stem)
+def test_a_recorded_log_folds_to_what_was_seen_at_each_head(path: Path) -> None:
+    """I13: the files are never changed, they stand for databases out there."""
+    recording = json.loads(path.read_text(encoding="utf-8"))
+    assistant, seen = NO_ASSISTANT, []
+    for head, entry in enumerate(recording["log"], 1):
+        name, _, version = entry["topic"].rpartition(".")
+        kind, upcasters = SCHEMA.path(name, int(version))
+        fields = entry["event"]
+        for upcast in upcasters:
+            fields = upcast(fields)
+        at = datetime.fromtimestamp(entry["at"], UTC)
+        event: Any = kind.model_validate(fields)
+        assistant = evolve(assistant, RecordedAssistantEvent(ID, head, head, at, event))
+        latest = assistant.latest
+        shown = (
+            None if latest is None else {key: getattr(latest, key) for key in ("version", *KEYS)}
+        )
+        seen.append({"latest": shown, "versions": len(assistant.versions)})
+    for then, now in zip(recording["visible"], seen, strict=True):
+        assert {name: now[name] for name in then} == then
+
+
+def test_a_history_was_recorded() -> None:
+    assert HISTORIES
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from typing import Any, get_args
 
 import pytest
 
+from threadfold.domain.assistant import ASSISTANT_EVENT_CLASSES
 from threadfold.domain.errors import UnreadableEventError
 from threadfold.domain.events import RunDeleted, RunStarted, ThreadEvent
 from threadfold.domain.upcasting import SCHEMA, Schema
@@ -47,7 +48,7 @@ def test_what_this_program_does_not_know_is_refused_by_name(name: str, version: 
 def test_every_event_can_be_read_in_the_version_that_is_written() -> None:
     """I13."""
     union, *_ = get_args(ThreadEvent)
-    for kind in get_args(union):
+    for kind in (*get_args(union), *ASSISTANT_EVENT_CLASSES.values()):
         name = kind.__name__
         for version in range(1, SCHEMA.version(name) + 1):
             found, upcasters = SCHEMA.path(name, version)

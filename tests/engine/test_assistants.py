@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 from contextlib import suppress
+from copy import deepcopy
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -24,8 +26,10 @@ from tests.support.engine import (
 )
 from tests.support.engine_laws import assert_consistent, by_assistant
 from threadfold.app import assistant_log, assistants as module
+from threadfold.app.assistant_merging import merged
 from threadfold.app.assistant_search import AssistantFilter
 from threadfold.domain.assistant import stream_of
+from threadfold.domain.assistant_ports import AssistantRow
 from threadfold.domain.errors import (
     AssistantExistsError,
     AssistantNotFoundError,
@@ -40,12 +44,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from threadfold import Engine
-    from threadfold.domain.assistant_ports import AssistantRow
 
 pytestmark = pytest.mark.anyio
 
 REPETITIONS = int(os.environ.get("THREADFOLD_REPETITIONS", "50"))
 CALLERS = 20
+UNKNOWN = "00000000-0000-4000-8000-000000000000"
 
 
 @pytest.fixture
@@ -180,6 +184,50 @@ async def test_an_unchanged_default_assistant_adds_nothing_to_the_log(engine: En
     assert by_assistant(await assert_consistent(engine)) == {}
 
 
+values = st.dictionaries(st.sampled_from("abc"), st.integers(), max_size=3)
+
+
+@given(
+    base=st.fixed_dictionaries({}, optional={"configurable": values, "metadata": values}),
+    context=values,
+    own=st.fixed_dictionaries({}, optional={"configurable": values, "metadata": values}),
+    own_context=values,
+    metadata=values,
+)
+def test_each_value_is_the_runs_own_or_else_its_assistants(
+    base: Any, context: Any, own: Any, own_context: Any, metadata: Any
+) -> None:
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    assistant = AssistantRow(
+        UNKNOWN, "agent", "x", None, {**base, "tags": ["a"]}, context, {}, 1, now, now
+    )
+    before = deepcopy((assistant, own, own_context, metadata))
+    known, kwargs = merged(assistant, metadata, {"config": own, "context": own_context})
+    assert before == (assistant, own, own_context, metadata)  # They are shared with the cache.
+    config = kwargs.get("config", {})
+    assert config["tags"] == ["a"]
+    for name in "abc":
+        in_base, brought = base.get("configurable", {}), {**own.get("configurable", {})}
+        seen = config.get("configurable", {})
+        if name in brought:
+            assert seen[name] == brought[name]
+        elif name in in_base:
+            assert seen[name] == own_context.get(name, in_base[name])
+        else:
+            assert name not in seen
+        seen = kwargs.get("context", {})
+        if name in own_context:
+            assert seen[name] == own_context[name]
+        elif name in context:
+            assert seen[name] == brought.get(name, context[name])
+        else:
+            assert name not in seen
+        layers = (base.get("metadata", {}), own.get("metadata", {}))
+        expected = {key: value for layer in layers for key, value in layer.items()}
+        assert config.get("metadata", {}) == expected
+        assert known == {**base.get("metadata", {}), **metadata}
+
+
 # ------------------------------------------------------------------ restarts and other readers
 
 
@@ -278,6 +326,21 @@ async def test_threads_of_a_deleted_assistant_go_with_it_if_asked(engine: Engine
     assert [view.thread_id for view in await engine.queries.list_threads()] == ["other"]
     await quiet(engine)
     await assert_consistent(engine)
+
+
+async def test_what_a_deleted_assistant_held_is_erased(engine: Engine) -> None:
+    secret = "the quick brown fox"  # noqa: S105 - it only must not be found
+    assistant_id = await made(engine, config={"configurable": {"key": secret}}, name=secret)
+    await engine.assistants.patch(assistant_id, metadata={"x": secret}, description=secret)
+    await engine.assistants.delete(assistant_id)
+    await quiet(engine)
+    events = await engine._ports.store.read_assistant(assistant_id)
+    assert [each.event.type for each in events] == [
+        "AssistantCreated",
+        "AssistantPatched",
+        "AssistantDeleted",
+    ]
+    assert secret not in repr(events)
 
 
 # ------------------------------------------------------------------ memory

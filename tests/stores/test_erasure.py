@@ -7,6 +7,11 @@ import pytest
 
 from tests.support.appends import acceptance, accepted, append, positions, run_row, versions
 from threadfold.domain import events as facts
+from threadfold.domain.assistant import (
+    ASSISTANT_EVENT_CLASSES,
+    AssistantCreated,
+    AssistantPatched,
+)
 from threadfold.domain.deltas import SetList, SetValue
 from threadfold.domain.events import (
     CheckpointRecorded,
@@ -32,7 +37,11 @@ from threadfold.domain.events import (
 )
 from threadfold.domain.ports import StoredSnapshot
 from threadfold.infrastructure.log import erasure
-from threadfold.infrastructure.log.erasure import without_payload, without_run_payload
+from threadfold.infrastructure.log.erasure import (
+    without_assistant,
+    without_payload,
+    without_run_payload,
+)
 
 WORDS = "the quick brown fox"
 VALUES = {"x": SetValue(op="set", value=WORDS)}
@@ -233,6 +242,17 @@ def test_no_field_that_holds_user_data_is_forgotten() -> None:
     union, *_ = facts.ThreadEvent.__args__
     fields = {name for kind in union.__args__ for name in kind.model_fields}
     assert fields - kept == erased
+
+
+def test_no_field_of_an_assistant_that_holds_a_callers_data_is_forgotten() -> None:
+    kept = {"type", "graph_id", "version"}
+    erased = {"name", "description", "config", "context", "metadata"}
+    fields = {name for kind in ASSISTANT_EVENT_CLASSES.values() for name in kind.model_fields}
+    assert fields - kept == erased
+    for kind in (AssistantCreated, AssistantPatched):
+        content = {"graph_id": "agent", "name": "x", "description": "x"}
+        whole = kind(**content, config={"x": 1}, context={"x": 1}, metadata={"x": 1})
+        assert without_assistant(whole) == kind(graph_id="agent")
 
 
 async def fill(store) -> None:

@@ -63,6 +63,9 @@ def visible_run(run: Run, items: Items) -> dict[str, Any]:
     """Return what a user can see of a run in flight, and what its graph is given."""
     accepted = run.accepted
     given = accepted.raw_input
+    hidden = {"input", "raw_input", "first_item", "items", "erased_items", "is_typed"}
+    if accepted.assistant_metadata is None:
+        hidden.add("assistant_metadata")  # As in logs from before there was such a field.
     if accepted.input is not None:
         given = read_values(decode_object(accepted.input), items)
     return {
@@ -75,9 +78,7 @@ def visible_run(run: Run, items: Items) -> dict[str, Any]:
         "due_at": run.due_at,
         "started_at": run.started_at,
         "results": text(dict(run.results)),
-        "accepted": accepted.model_dump(
-            exclude={"input", "raw_input", "first_item", "items", "erased_items", "is_typed"}
-        ),
+        "accepted": accepted.model_dump(exclude=hidden),
     }
 
 
