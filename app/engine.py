@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+from copy import copy
 from typing import TYPE_CHECKING, Literal, cast
 
 from ..domain.commands import (
@@ -13,12 +13,7 @@ from ..domain.commands import (
     PatchThread,
     SubmitRun,
 )
-from ..domain.errors import (
-    QueueFullError,
-    RunNotFoundError,
-    StoreError,
-    ThreadBusyError,
-)
+from ..domain.errors import QueueFullError, RunNotFoundError, ThreadBusyError
 from ..domain.values import canonical
 from .bootstrap import GraphRegistry, default_ports
 from .checkpoint_logs import WholeThreads
@@ -28,6 +23,7 @@ from .executor import Executor
 from .hub import Hub
 from .options import accepted_options, named_checkpoint, resumes
 from .queries import Queries
+from .scoping import bounded
 from .settings import Settings
 from .states import States
 from .streams import Streams
@@ -41,22 +37,23 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any, Self
 
+    from langgraph_sdk import Auth
+
     from ..domain.ports import TaskHandle
     from ..domain.strategies import MultitaskStrategy
     from ..domain.values import JsonObject
+    from .access import Access
     from .bootstrap import Ports
     from .streams import Follower
     from .views import RunResult, RunView, StateView, ThreadView
 
 
-logger = logging.getLogger(__name__)
-
-
 class Engine:
     """Agent threads on an event log.
 
-    `store` is `memory://`, `sqlite:///path` or ports of your own. Use it as an async context manager, or call `start` and
-    `close`. All methods may be called concurrently from one event loop.
+    `store` is `memory://`, `sqlite:///path` or ports of your own. What `auth` says holds for clients, over HTTP and in process;
+    who calls these methods is asked nothing. Use it as an async context manager, or call `start` and `close`. All methods may be
+    called concurrently from one event loop.
     """
 
     def __init__(
@@ -65,21 +62,30 @@ class Engine:
         *,
         settings: Settings | None = None,
         registry: GraphRegistry | None = None,
+        auth: Auth | None = None,
     ) -> None:
         self.settings = settings or Settings()
+        self.auth = auth
         self.graphs = registry or GraphRegistry()
         ports = default_ports(store, self.settings) if isinstance(store, str) else store
-        self._ports = ports
         self._hub = Hub()
-        self._executor = Executor(
-            ports.store,
-            self._hub,
-            self.settings,
-            clock=ports.clock,
-            ids=ports.ids,
-            tasks=ports.tasks,
-        )
-        self._wholes = WholeThreads(ports.store, self._executor)
+        executor = Executor(
+            ports.store, self._hub, self.settings,
+            clock=ports.clock, ids=ports.ids, tasks=ports.tasks,
+        )  # fmt: skip
+        self._compose(ports, executor, WholeThreads(ports.store, executor))
+        self._worker = Worker(
+            ports.store, executor, self._hub, self.graphs, self._wholes, self.settings,
+            holder=ports.holder, clock=ports.clock, ids=ports.ids, tasks=ports.tasks,
+        )  # fmt: skip
+        self._follow: TaskHandle | None = None
+        self._drain: TaskHandle | None = None
+        self._is_open = False
+        self.created_at: datetime = ports.clock.now()
+
+    def _compose(self, ports: Ports, executor: Executor, wholes: WholeThreads) -> None:
+        """Put together all that reads and writes on behalf of callers. Whatever is not made here, `seen_by` does not bound."""
+        self._ports, self._executor, self._wholes = ports, executor, wholes
         self._states = States(ports.store, self._executor, self._wholes, self.graphs)
         self.queries = Queries(ports.store, self._executor, self._states)
         self.doctor = Doctor(
@@ -90,14 +96,12 @@ class Engine:
             clock=ports.clock, ids=ports.ids,
         )  # fmt: skip
         self._streams = Streams(ports.store, self._executor, self._hub, self.queries)
-        self._worker = Worker(
-            ports.store, self._executor, self._hub, self.graphs, self._wholes, self.settings,
-            holder=ports.holder, clock=ports.clock, ids=ports.ids, tasks=ports.tasks,
-        )  # fmt: skip
-        self._follow: TaskHandle | None = None
-        self._drain: TaskHandle | None = None
-        self._is_open = False
-        self.created_at: datetime = ports.clock.now()
+
+    def seen_by(self, access: Access) -> Engine:
+        """Return this engine as a caller with that access has it: a thread out of reach is not there, in reads and in writes."""
+        engine = copy(self)
+        engine._compose(*bounded(self._ports, self._executor, self._wholes, access))  # noqa: SLF001
+        return engine
 
     @property
     def is_open(self) -> bool:
@@ -116,7 +120,8 @@ class Engine:
             self._executor.seen_position = await self._ports.store.head_position()
             if self.settings.worker_slots:
                 await self._worker.start()
-            self._follow = self._ports.tasks.start(self._take_up(), "follow other processes")
+            following = self._executor.keep_up()
+            self._follow = self._ports.tasks.start(following, "follow other processes")
             await self._ports.store.erase_pending()
         except BaseException:
             await self.close()
@@ -152,14 +157,6 @@ class Engine:
         trace: TracebackType | None,
     ) -> None:
         await self.close()
-
-    async def _take_up(self) -> None:
-        while True:
-            await self._ports.clock.sleep(self.settings.poll_seconds)
-            try:
-                await self._executor.take_up()
-            except StoreError:
-                logger.exception("could not look for what other processes wrote; trying again")
 
     def graph(
         self, graph_id: str, *, state: type[Any] | None = None, closes_tool_calls: bool = True
@@ -321,11 +318,14 @@ class Engine:
             if_not_exists=if_not_exists,
             runs_in_flight_max=self.settings.runs_in_flight_max,
         )
-        known = self._executor.cached(thread_id)
-        if multitask_strategy == "interrupt" and not (known and run_id in known.runs):
-            await self._worker.flush(thread_id)  # Its finished steps stay.
+        if multitask_strategy == "interrupt":
+            known = self._executor.cached(thread_id) or await self._executor.load(thread_id)
+            if (
+                known.runs and run_id not in known.runs
+            ):  # Nothing of a thread out of reach is touched.
+                await self._worker.flush(thread_id)  # Its finished steps stay.
         try:
-            outcome = await self._worker.submit(thread_id, command)
+            outcome = await self._worker.submit(thread_id, command, self._executor)
         except (ThreadBusyError, QueueFullError):
             # A retry of a run that has ended gets that run, whatever is in flight now.
             if await self._ports.store.get_run(thread_id, run_id) is None:

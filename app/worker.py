@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from ..domain.thread import Run, Thread
     from .attempts import Runners
     from .checkpoint_logs import WholeThreads
-    from .executor import Executor, Outcome
+    from .deciding import Outcome
+    from .executor import Executor
     from .hub import Hub, Notice
     from .settings import Settings
 
@@ -263,12 +264,15 @@ class Worker:
             self._react(thread_id, thread)
         self._tidy(thread_id)
 
-    async def submit(self, thread_id: str, command: SubmitRun) -> Outcome:
-        """Execute the command; a run that may start at once in a free slot is accepted and started in one append."""
+    async def submit(self, thread_id: str, command: SubmitRun, executor: Executor) -> Outcome:
+        """Execute the command; a run that may start at once in a free slot is accepted and started in one append.
+
+        `executor` is the caller's, who may not reach every thread.
+        """
         place = self._claimed(thread_id)
         if place is None:
-            return await self._executor.execute(thread_id, command)
-        outcome = self._executor.begin(
+            return await executor.execute(thread_id, command)
+        outcome = executor.begin(
             thread_id, command, lambda thread, now: self._first(command, thread, now),
             holder=self._holder,
         )  # fmt: skip

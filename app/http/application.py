@@ -10,6 +10,8 @@ from fastapi import FastAPI
 from ... import __version__
 from ..engine import Engine
 from . import assistants, problems, runs, system, threads
+from .auth.door import Door
+from .auth.gate import Gate
 from .following import Following
 from .limits import BodyLimit
 
@@ -17,7 +19,11 @@ from .limits import BodyLimit
 def create_app(engine: Engine) -> FastAPI:
     """Return the ASGI app that serves an engine.
 
-    Its lifespan starts the engine, unless it is open already, and then closes it too: who opens it closes it.
+    Its lifespan starts the engine, unless it is open already, and then closes it too: who opens it closes it. Callers are
+    asked who they are if the engine has an `auth`, or its settings `api_keys`.
+
+    Raises:
+        ConfigurationError: the `auth` cannot be used.
     """
 
     @asynccontextmanager
@@ -36,8 +42,12 @@ def create_app(engine: Engine) -> FastAPI:
         lifespan=lifespan,
         redirect_slashes=False,
     )
-    app.state.engine = engine
+    # Routes have no other way to the engine than this door, see `requests.engine_of`.
+    app.state.door = door = Door(engine)
     app.state.following = set[Following]()
+    if not door.is_open:
+        # The innermost: what it refuses gets the headers of all others, and what it reads is bounded.
+        app.add_middleware(Gate, **door.gate_options(lambda: app.router.routes))
     app.add_middleware(BodyLimit, bytes_max=engine.settings.body_bytes_max)
     problems.install(app)
     for module in (runs, threads, system, assistants):  # The busiest first: each is asked in turn.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 from fastapi import APIRouter
 from starlette.exceptions import HTTPException
@@ -14,7 +15,7 @@ from ..search import contains
 from . import models
 from .documentation import documented
 from .objects import picked
-from .requests import engine_of, pagination, read_body, selected, uuid_of
+from .requests import allowed, engine_of, pagination, read_body, selected, uuid_of
 from .responses import JsonResponse, timestamp
 
 router = APIRouter(tags=["assistants"])
@@ -32,6 +33,7 @@ async def search_assistants(request: Request) -> Response:
     """Find assistants by metadata, graph and name."""
     body = await read_body(request, models.AssistantSearch)
     fields = selected(body.select or [], FIELDS)
+    await _ask(request, "search", metadata=body.metadata or {}, graph_id=body.graph_id)
     found = _matching(engine_of(request), body)
     order = body.sort_by or "created_at"
     found.sort(
@@ -50,6 +52,7 @@ async def search_assistants(request: Request) -> Response:
 async def count_assistants(request: Request) -> Response:
     """Count assistants by metadata, graph and name."""
     body = await read_body(request, models.AssistantCount)
+    await _ask(request, "search", metadata=body.metadata or {}, graph_id=body.graph_id)
     return JsonResponse(len(_matching(engine_of(request), body)))
 
 
@@ -57,10 +60,16 @@ async def count_assistants(request: Request) -> Response:
 async def get_assistant(request: Request) -> Response:
     """Return an assistant by its UUID."""
     assistant_id = uuid_of(request.path_params["assistant_id"], "assistant")
+    await _ask(request, "read", assistant_id=UUID(assistant_id), metadata={})
     for entry in _all(engine_of(request)):
         if entry["assistant_id"] == assistant_id:
             return JsonResponse(entry)
     raise HTTPException(404, f"Assistant with ID {assistant_id} not found")
+
+
+async def _ask(request: Request, action: str, **value: object) -> None:
+    """Ask whether the caller may. The assistants that graphs have from the start are nobody's own: no filter hides them."""
+    await allowed(request, "assistants", action, value)
 
 
 def _matching(engine: Engine, body: models.AssistantCount) -> list[dict[str, Any]]:
