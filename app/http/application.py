@@ -15,6 +15,9 @@ from .auth.gate import Gate
 from .following import Following
 from .limits import BodyLimit
 
+MODULES = (runs, threads, system, assistants)
+"""Those that have routes, the busiest first: each is asked in turn."""
+
 
 def create_app(engine: Engine) -> FastAPI:
     """Return the ASGI app that serves an engine.
@@ -47,10 +50,11 @@ def create_app(engine: Engine) -> FastAPI:
     app.state.following = set[Following]()
     if not door.is_open:
         # The innermost: what it refuses gets the headers of all others, and what it reads is bounded.
-        app.add_middleware(Gate, **door.gate_options(lambda: app.router.routes))
+        routes = [route for module in MODULES for route in module.router.routes]
+        app.add_middleware(Gate, keys=door.keys, handlers=door.handlers, routes=routes)
     app.add_middleware(BodyLimit, bytes_max=engine.settings.body_bytes_max)
     problems.install(app)
-    for module in (runs, threads, system, assistants):  # The busiest first: each is asked in turn.
+    for module in MODULES:
         app.include_router(module.router)
     return app
 

@@ -42,6 +42,4 @@ def load_auth(config: str | Path) -> Auth | None:
     if not isinstance(auth, Auth):
         kind = type(auth).__name__
         raise ConfigurationError(f"{where}.path: expected a langgraph_sdk.Auth, got a {kind}")
-    if getattr(auth, "_authenticate_handler", None) is None:
-        raise ConfigurationError(f"{where}.path: nothing is decorated with @auth.authenticate")
     return auth

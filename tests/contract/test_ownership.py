@@ -20,12 +20,12 @@ from tests.support.auth import (
     routes_of,
     snapshot_of,
 )
-from tests.support.engine import Database, Gates
 from threadfold.app.http.auth.gate import PUBLIC_PATHS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from tests.support.engine import Database, Gates
     from threadfold import Engine
 
 pytestmark = pytest.mark.anyio
@@ -173,3 +173,37 @@ async def test_nobody_gets_anywhere_without_saying_who_they_are(
                     assert response.json() == {"detail": "Who are you?"} or method == "HEAD"
                 assert_nothing_of(ann, call, response.text, str(response.headers))
     assert await snapshot_of(engine, ann) == before
+
+
+async def test_lists_counts_and_bulk_calls_are_about_ones_own(engine: Engine, gates: Gates) -> None:
+    ann = await estate_of(engine, gates, "ann")
+    async with raw_client(engine, "bob") as bob:
+        assert (await bob.post("/threads/search", json={})).json() == []
+        assert (await bob.post("/threads/search", json={"ids": [ann.thread_id]})).json() == []
+        assert (await bob.post("/threads/count", json={})).json() == 0
+        assert (await bob.post("/runs/cancel", json={"status": "all"})).status_code == 404
+    mine = await estate_of(engine, gates, "bob")
+    before = await snapshot_of(engine, ann)
+    async with raw_client(engine, "bob") as bob:
+        for asked in ({}, {"metadata": {"owner": "ann"}}, {"metadata": {"note": "ann-note"}}):
+            found = (await bob.post("/threads/search", json=asked)).json()
+            expected = [] if asked else [mine.thread_id]
+            assert [thread["thread_id"] for thread in found] == expected
+            assert (await bob.post("/threads/count", json=asked)).json() == len(expected)
+        page = await bob.post("/threads/search", json={"limit": 1})
+        assert page.headers["X-Pagination-Total"] == "1"
+        assert "X-Pagination-Next" not in page.headers
+        taken = {"thread_id": ann.thread_id, "metadata": {"note": "mine"}}
+        for if_exists in ("raise", "do_nothing"):
+            answer = await bob.post("/threads", json={**taken, "if_exists": if_exists})
+            assert answer.status_code == 409
+            assert answer.json() == {"detail": f"Thread with ID {ann.thread_id} already exists"}
+        # His own are stopped, hers go on.
+        assert (await bob.post("/runs/cancel", json={"status": "all"})).status_code == 204
+        assert (await bob.post("/runs/cancel", json={"status": "all"})).status_code == 404
+    assert await snapshot_of(engine, ann) == before
+    async with raw_client(engine, "root") as root:
+        found = (await root.post("/threads/search", json={})).json()
+        assert {thread["thread_id"] for thread in found} == {ann.thread_id, mine.thread_id}
+        answer = await root.get(f"/threads/{ann.thread_id}/runs/{ann.done}")
+        assert "ann-secret" in answer.text

@@ -10,13 +10,11 @@ from typing import TYPE_CHECKING, Any
 import httpx
 from langgraph_sdk import Auth
 
-from tests.support.engine import Database, Gates, chat, registry, said, until, until_heard
+from tests.support.engine import Database, Gates, chat, registry, said, until_heard
 from threadfold.app.client import BASE_URL, EngineTransport
-from threadfold.app.settings import Settings
-from threadfold.domain.errors import EngineError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from threadfold import Engine
 
@@ -145,12 +143,23 @@ def routes_of(engine: Engine) -> list[tuple[str, str, dict[str, Any]]]:
     from threadfold.app.http.application import create_app
 
     found: list[tuple[str, str, dict[str, Any]]] = []
-    for route in create_app(engine).routes:
+    for route in flat(create_app(engine).routes):
         extra = getattr(route, "openapi_extra", None) or {}
         content = extra.get("requestBody", {}).get("content", {}).get("application/json", {})
-        for method in sorted(getattr(route, "methods", None) or {"GET"}):
-            found.append((method, route.path, content.get("schema", {})))
+        # Another kind of route, such as a mount, has no methods: whoever adds one looks here first.
+        schema = content.get("schema", {})
+        found += [(method, route.path, schema) for method in sorted(route.methods)]
     return found
+
+
+def flat(routes: Iterable[Any]) -> Iterator[Any]:
+    """Yield routes, those of included routers too."""
+    for route in routes:
+        router = getattr(route, "original_router", None)
+        if router is None:
+            yield route
+        else:
+            yield from flat(router.routes)
 
 
 def calls_of(
@@ -168,7 +177,9 @@ def calls_of(
                 "cron_id": run_id,
                 "namespace": "x",
             }
-            path = re.sub(r"{(\w+)(?::\w+)?}", lambda match: known[match[1]], template)
+            path = template
+            for name in names:
+                path = re.sub(rf"{{{name}(:\w+)?}}", known[name], path)
             bodies: list[object] = [None]
             if method in ("POST", "PUT", "PATCH", "DELETE"):
                 bodies = bodies_of(template, schema, known, given) or [{}]
@@ -242,23 +253,3 @@ def masked(response: httpx.Response, ids: list[str]) -> Answer:
         body = body.replace(given, "<id>")
         headers = {name: value.replace(given, "<id>") for name, value in headers.items()}
     return Answer(response.status_code, tuple(sorted(headers.items())), body)
-
-
-__all__ = [
-    "Answer",
-    "Call",
-    "EngineError",
-    "Estate",
-    "Settings",
-    "as_user",
-    "ask",
-    "calls_of",
-    "engine_with",
-    "estate_of",
-    "masked",
-    "owners",
-    "raw_client",
-    "routes_of",
-    "snapshot_of",
-    "until",
-]

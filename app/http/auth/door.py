@@ -11,10 +11,7 @@ from .handlers import UNAUTHORIZED, Handlers
 from .keys import ApiKeys
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from starlette.requests import Request
-    from starlette.routing import BaseRoute
 
     from ...access import Access
     from ...engine import Engine
@@ -34,13 +31,9 @@ class Door:
         """Whether anybody may call, and has everything."""
         return not self.keys and self.handlers is None
 
-    def gate_options(self, routes: Callable[[], Sequence[BaseRoute]]) -> dict[str, Any]:
-        """Return the arguments of the gate before the routes."""
-        return {"keys": self.keys, "handlers": self.handlers, "routes": routes}
-
     def engine_for(self, request: Request) -> Engine:
         """Return the engine as the request's caller has it; raises HTTPException if nobody said who that is."""
-        if self.handlers is None or not self.handlers.authenticates:
+        if self.handlers is None:
             return self._engine
         known = cast("dict[str, Any]", request.scope.setdefault("state", {}))
         if "engine" not in known:
@@ -52,7 +45,7 @@ class Door:
         self, request: Request, resource: str, action: str, value: dict[str, Any]
     ) -> Access | None:
         """Return what the caller reaches, for what the engine does not hold; None: everything. Raises HTTPException."""
-        if self.handlers is None or not self.handlers.authenticates:
+        if self.handlers is None:
             return None
         return await self.handlers.access(_user(request), resource, action, value)
 

@@ -16,7 +16,7 @@ from .handlers import UNAUTHORIZED, Handlers
 from .keys import ApiKeys
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from starlette.routing import BaseRoute
 
@@ -33,7 +33,7 @@ class Gate:
         *,
         keys: ApiKeys,
         handlers: Handlers | None,
-        routes: Callable[[], Sequence[BaseRoute]],
+        routes: Sequence[BaseRoute],
     ) -> None:
         self._app = app
         self._keys = keys
@@ -61,7 +61,7 @@ class Gate:
         if self._keys and not self._keys.admits(headers):
             raise HTTPException(401, UNAUTHORIZED, {"WWW-Authenticate": "Bearer"})
         handlers = self._handlers
-        if handlers is None or not handlers.authenticates:
+        if handlers is None:
             return receive
         asked = handlers.asks
         body = b""
@@ -75,7 +75,7 @@ class Gate:
             "query_params": dict(Request(scope).query_params),
         }
         if "path_params" in asked:
-            known["path_params"] = _path_params(self._routes(), scope)
+            known["path_params"] = _path_params(self._routes, scope)
         if "body" in asked:
             known["body"] = _json(body)
         if "request" in asked:
@@ -121,11 +121,13 @@ def _again(body: bytes, receive: Receive) -> Receive:
 
 
 def _path_params(routes: Sequence[BaseRoute], scope: Scope) -> Mapping[str, Any]:
+    partial: Mapping[str, Any] = {}
     for route in routes:
         match, found = route.matches(scope)
-        if match is not Match.NONE:
-            return found.get("path_params", {})
-    return {}
+        if match is Match.FULL:
+            return found["path_params"]
+        partial = partial or found.get("path_params", {})
+    return partial
 
 
 def _json(body: bytes) -> object:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from langgraph_sdk import Auth
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from ....domain.errors import ConfigurationError
@@ -56,13 +57,16 @@ class Handlers:
     """The handlers of one `Auth`.
 
     Raises:
-        ConfigurationError: the authentication handler asks for what there is not.
+        ConfigurationError: there is no authentication handler, or it asks for what there is not.
     """
 
     def __init__(self, auth: Auth) -> None:
         # "These are accessed by the API", the SDK says of them: their names are a promise to servers.
         registered: Any = auth
-        self._authenticate: Handler | None = registered._authenticate_handler  # noqa: SLF001
+        handler: Handler | None = registered._authenticate_handler  # noqa: SLF001
+        if handler is None:
+            raise ConfigurationError("auth: nothing is decorated with @auth.authenticate")
+        self._authenticate = handler
         self._by_action: ByAction = dict(registered._handlers)  # noqa: SLF001
         self._global: list[Handler] = list(registered._global_handlers)  # noqa: SLF001
         self.asks = _asked_of(self._authenticate)
@@ -70,17 +74,10 @@ class Handlers:
         for resource in sorted({resource for resource, _ in self._by_action} - RESOURCES):
             logger.warning("auth.on.%s: not supported yet, and ignored", resource)
 
-    @property
-    def authenticates(self) -> bool:
-        """Whether there is a handler that says who calls."""
-        return self._authenticate is not None
-
     # ------------------------------------------------------------------ who
 
     async def user(self, known: Mapping[str, object]) -> User:
         """Return who calls; raises HTTPException: 401, what the handler says, or 500 if it is broken."""
-        if self._authenticate is None:
-            raise HTTPException(401, UNAUTHORIZED)
         arguments = {name: known[name] for name in self.asks}
         given = await _called(self._authenticate, BROKEN, **arguments)
         if given is None or given is False or given == "":
@@ -136,9 +133,12 @@ class Handlers:
 
 
 async def _called(handler: Handler, problem: str, **arguments: object) -> object:
-    """Call a handler, async or not."""
+    """Call a handler; one that is not async is called in a thread, since it may block."""
     try:
-        given = handler(**arguments)
+        is_async = inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(
+            getattr(handler, "__call__", None)  # noqa: B004 - of an object that can be called
+        )
+        given = handler(**arguments) if is_async else await run_in_threadpool(handler, **arguments)
         return await cast("Awaitable[object]", given) if inspect.isawaitable(given) else given
     except Auth.exceptions.HTTPException as error:
         headers = dict(error.headers or {})
@@ -176,9 +176,7 @@ def _added(before: object, after: object) -> JsonObject:
     }
 
 
-def _asked_of(handler: Handler | None) -> frozenset[str]:
-    if handler is None:
-        return frozenset()
+def _asked_of(handler: Handler) -> frozenset[str]:
     names: set[str] = set()
     for name, parameter in inspect.signature(handler).parameters.items():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
