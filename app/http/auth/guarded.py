@@ -16,6 +16,7 @@ from .rules import OPEN, passed_on, rule_of, shown
 if TYPE_CHECKING:
     from inspect import Signature
 
+    from ....domain.events import RecordedEvent
     from ...engine import Engine
     from ...users import User
     from ...views import ThreadView
@@ -60,6 +61,21 @@ class _Asked:
         both = type(source)(self._user, source.filter, source.within, target.stamp)
         return await self.engine.seen_by(both).copy_thread(thread_id)
 
+    async def log(
+        self, thread_id: str, *, after: int = 0, limit: int | None = None
+    ) -> tuple[RecordedEvent, ...]:
+        """Return the thread's events, without those of earlier threads of the same id, which may have been others'."""
+        value = shown("thread_id")({"thread_id": thread_id})
+        access = await self._handlers.access(self._user, "threads", "read", value)
+        queries = self.engine.seen_by(access).queries
+        since = (await queries.thread(thread_id)).created_at
+        while True:
+            events = await queries.log(thread_id, after=after, limit=limit)
+            own = tuple(recorded for recorded in events if recorded.recorded_at >= since)
+            if own or not events:
+                return own
+            after = events[-1].version
+
 
 class _Guarded:
     """The engine, or a part of it such as its queries."""
@@ -73,8 +89,8 @@ class _Guarded:
         if name.startswith("_"):
             raise AttributeError(name)
         asked, path = self._asked, self._prefix + name
-        if path == "copy_thread":
-            return asked.copy_thread
+        if path in _OWN:
+            return getattr(asked, _OWN[path])
         found = getattr(self._target, name)
         if path in OPEN:
             return found
@@ -88,6 +104,10 @@ class _Guarded:
         if not callable(found) and type(found).__module__.startswith(f"{PACKAGE}.app."):
             return _Guarded(asked, found, f"{path}.")
         raise AttributeError(f"{path}: there is no rule for who may have it")
+
+
+_OWN = {"copy_thread": "copy_thread", "queries.log": "log"}
+"""Methods that need more than one answer, or less than the engine's."""
 
 
 @lru_cache(maxsize=256)

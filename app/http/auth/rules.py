@@ -109,7 +109,6 @@ RULES: Mapping[str, Rule] = {
     "queries.get_state_at": _READ,
     "queries.history": _READ,
     "queries.get_run": _READ_RUN,
-    "queries.log": _READ,
     "queries.list_runs": Rule("threads", "search", _runs_search),
     "queries.list_threads": _SEARCH,
     "queries.search_threads": _SEARCH,
