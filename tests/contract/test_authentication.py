@@ -440,6 +440,34 @@ async def test_a_graph_finds_its_caller_and_the_log_does_not_hold_it(
     assert "ann@x" not in shown
 
 
+async def test_who_the_caller_is_cannot_be_said_by_anybody_else(database: Database) -> None:
+    auth = owners()
+
+    @auth.on.threads.create_run
+    async def sign(ctx: Any, value: dict[str, Any]) -> None:
+        config = value["kwargs"].setdefault("config", {})
+        config["configurable"] = {"langgraph_auth_user_id": "root", "tenant": "t"}
+
+    found: list[dict[str, Any]] = []
+
+    async def who(state, run):
+        found.append(run.config["configurable"])
+
+    async with engine_with(database, auth, None, FunctionGraph("who", who)) as engine:
+        ann = get_client(engine, headers=as_user("ann"))
+        thread_id = (await ann.threads.create())["thread_id"]
+        await ann.runs.wait(thread_id, "who", input={"x": 1})
+        own = {
+            "config": {"metadata": {"langgraph_auth_user": 1}},
+            "context": {"langgraph_auth_": 1},
+        }
+        view = await engine.submit_run(thread_id, "who", input={"x": 1}, kwargs=own)
+        await engine.join_run(thread_id, view.row.run_id)
+        events = await engine.queries.log(thread_id)
+    assert (found[0]["tenant"], found[0]["langgraph_auth_user_id"]) == ("t", "ann")
+    assert "langgraph_auth" not in str([as_json(event, frozenset()) for event in events])
+
+
 async def test_a_graph_without_authentication_finds_no_caller(database: Database) -> None:
     found: list[dict[str, Any]] = []
 
