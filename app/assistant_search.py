@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from .search import contains
+from .containment import contains
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..domain.assistant_ports import AssistantRow
     from ..domain.values import JsonObject
 
@@ -21,6 +23,8 @@ class AssistantFilter:
     metadata: JsonObject | None = None
     graph_id: str | None = None
     name: str | None = None
+    is_seen: Callable[[AssistantRow], bool] | None = None
+    """Says which are within the reach of who looks for them; None: all."""
 
     def matches(self, row: AssistantRow) -> bool:
         """Say whether an assistant is among those looked for."""
@@ -28,7 +32,7 @@ class AssistantFilter:
             return False
         if self.name and self.name.lower() not in row.name.lower():
             return False
-        return self.has_metadata(row.metadata)
+        return self.has_metadata(row.metadata) and (self.is_seen is None or self.is_seen(row))
 
     def has_metadata(self, metadata: JsonObject) -> bool:
         """Say whether these metadata hold all that are looked for."""

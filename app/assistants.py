@@ -218,6 +218,10 @@ class Assistants:
         """Return how many assistants match."""
         return len(await self._matching(where))
 
+    def is_default(self, assistant_id: str) -> bool:
+        """Say whether a graph has the assistant from the start."""
+        return self._graphs.default_graph(assistant_id) is not None
+
     async def _matching(self, where: AssistantFilter) -> list[AssistantRow]:
         defaults = {row.assistant_id: row for row in map(self._default, self._graphs.graph_ids)}
         # A default one that was changed is stored, and may not match any more: so none of those is left out here.

@@ -17,6 +17,7 @@ from .checkpoint_logs import AttemptLog
 from .hub import Emitted
 from .recording import Recorder, described
 from .stream_recording import StreamRecorder
+from .users import auth_fields
 from .waiting import wait_for
 
 if TYPE_CHECKING:
@@ -281,6 +282,7 @@ class Attempt:
             ids=self._ids,
             kwargs=accepted.kwargs,
             log=self._log,
+            caller=auth_fields(self._executor.callers.of(self._run)),
         )
 
     def _emit(self, mode: str, data: Json) -> None:

@@ -59,6 +59,7 @@ class Row:
     event: str
     run: str
     what: str
+    by: str = ""
 
     @property
     def style(self) -> str:
@@ -95,6 +96,7 @@ def row_of(recorded: RecordedEvent, undone: frozenset[str]) -> Row:
         event=event.type,
         run=short(run_of(event)),
         what=printable(what_it_did(event)),
+        by=printable(recorded.actor or ""),
     )
 
 
@@ -107,12 +109,14 @@ def log_table(thread_id: str, log: Sequence[RecordedEvent]) -> Table:
     table.caption = LEGEND if undone else None
     table.add_column("", no_wrap=True)
     table.add_column("Version", justify="right", no_wrap=True)
-    for name in ("Time (UTC)", "Event", "Run"):
+    is_signed = any(recorded.actor for recorded in log)
+    for name in ("Time (UTC)", "Event", "Run", *(["By"] if is_signed else [])):
         table.add_column(name, no_wrap=True)
     table.add_column("What it did", overflow="fold")
     for recorded in log:
         row = row_of(recorded, undone)
-        cells = (row.version, row.time, row.event, row.run, row.what)
+        by = [row.by] if is_signed else []
+        cells = (row.version, row.time, row.event, row.run, *by, row.what)
         table.add_row(row.mark, *(Text(cell, style=row.style) for cell in cells))
     return table
 
@@ -130,9 +134,8 @@ def table_of(title: str) -> Table:
 
 def line_of(row: Row) -> Text:
     """Return a row as a line, for a log that is followed."""
-    text = (
-        f"{row.mark or ' '} {row.version:>7}  {row.time}  {row.event:<15} {row.run:<8}  {row.what}"
-    )
+    by = f"  by {row.by}" if row.by else ""
+    text = f"{row.mark or ' '} {row.version:>7}  {row.time}  {row.event:<15} {row.run:<8}  {row.what}{by}"
     return Text(text, style=row.style)
 
 

@@ -31,10 +31,12 @@ WHOLE_THREADS_MAX = 4
 class WholeThreads:
     """Threads with every checkpoint that the log holds. The last few are kept, and brought up to date with what came since."""
 
-    def __init__(self, store: EventStore, executor: Executor) -> None:
+    def __init__(
+        self, store: EventStore, executor: Executor, kept_by: WholeThreads | None = None
+    ) -> None:
         self.store = store
         self._executor = executor
-        self._kept: OrderedDict[str, Thread] = OrderedDict()
+        self.kept: OrderedDict[str, Thread] = OrderedDict() if kept_by is None else kept_by.kept
 
     async def load(self, thread_id: str) -> Thread:
         """Return the thread as the log has it now, with all checkpoints."""
@@ -42,11 +44,11 @@ class WholeThreads:
         saved = newest.state.saved
         if saved.is_complete and (newest.base is None or newest.base.saved.is_complete):
             return newest
-        known = self._kept.pop(thread_id, FULL_THREAD)
+        known = self.kept.pop(thread_id, FULL_THREAD)
         thread = await self._executor.load_at(thread_id, newest.version, known)
-        self._kept[thread_id] = thread
-        if len(self._kept) > WHOLE_THREADS_MAX:
-            self._kept.popitem(last=False)
+        self.kept[thread_id] = thread
+        if len(self.kept) > WHOLE_THREADS_MAX:
+            self.kept.popitem(last=False)
         return thread
 
 

@@ -20,6 +20,7 @@ from ..domain.errors import ConfigurationError, EngineError
 from ..domain.events import RecordedEvent
 from ..domain.importing import ImportTarget
 from ..infrastructure.graphs.loading import load_graphs
+from ..infrastructure.graphs.loading_auth import load_auth
 from ..infrastructure.graphs.registry import GraphRegistry
 from ..infrastructure.graphs.weather import agent
 from . import audit, doctor_command, import_command, logs, serving
@@ -104,9 +105,11 @@ def serve(
 
     async def work() -> None:
         registry = _graphs(config, is_demo=demo_agent)
-        engine = Engine(store, settings=settings_from_environment(), registry=registry)
+        auth = None if config is None and demo_agent else load_auth(config or DEFAULT_CONFIG)
+        settings = settings_from_environment()
+        engine = Engine(store, settings=settings, registry=registry, auth=auth)
         bound = serving.bound_socket(host, port)
-        if not serving.is_local(bound):
+        if auth is None and not settings.api_keys and not serving.is_local(bound):
             logger.warning("there is no authentication: whoever can reach %s can use it", host)
         greeting = f"Threadfold {__version__} listens on {serving.url_of(bound)}"
         await serving.serve(

@@ -17,7 +17,7 @@ from langgraph_sdk.client import LangGraphClient
 from .http.application import create_app
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, MutableMapping
+    from collections.abc import AsyncIterator, Mapping, MutableMapping
     from typing import Any
 
     from starlette.types import ASGIApp, Message
@@ -31,15 +31,20 @@ CHUNKS_MAX = 64
 """Chunks of a response that wait for their reader, before the app has to."""
 
 
-def get_client(engine: Engine) -> LangGraphClient:
+def get_client(
+    engine: Engine, *, api_key: str | None = None, headers: Mapping[str, str] | None = None
+) -> LangGraphClient:
     """Return the official async client for an engine.
+
+    If the engine has an `auth` or API keys, they hold here too: `api_key` and `headers` go with every request.
 
     The engine is started at the first call, unless it is open by then. Who starts it closes it: closing a client that
     started its engine (`await client.aclose()`, or leaving `async with`) closes the engine too.
     """
     transport = EngineTransport(engine)
+    sent = {**(headers or {}), **({} if api_key is None else {"x-api-key": api_key})}
     return LangGraphClient(
-        httpx.AsyncClient(base_url=BASE_URL, transport=transport, timeout=None)  # noqa: S113
+        httpx.AsyncClient(base_url=BASE_URL, transport=transport, timeout=None, headers=sent)  # noqa: S113
     )
 
 

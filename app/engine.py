@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+from copy import copy
 from typing import TYPE_CHECKING, Literal, cast
 
 from ..domain.commands import (
@@ -10,12 +10,7 @@ from ..domain.commands import (
     DeleteRun,
     SubmitRun,
 )
-from ..domain.errors import (
-    QueueFullError,
-    RunNotFoundError,
-    StoreError,
-    ThreadBusyError,
-)
+from ..domain.errors import QueueFullError, RunNotFoundError, ThreadBusyError
 from ..domain.values import canonical
 from .assistant_merging import merged, recorded_metadata
 from .assistants import Assistants
@@ -29,6 +24,8 @@ from .observing import metrics_of
 from .options import accepted_options, named_checkpoint, resumes
 from .queries import Queries
 from .replaying import Replays
+from .scoped_assistants import ScopedAssistants
+from .scoping import bounded
 from .settings import Settings
 from .states import States
 from .streams import Streams
@@ -40,22 +37,23 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Any, Self
 
+    from langgraph_sdk import Auth
+
     from ..domain.ports import TaskHandle
     from ..domain.strategies import MultitaskStrategy
     from ..domain.values import JsonObject
+    from .access import Access
     from .bootstrap import Ports
     from .streams import Follower
     from .views import RunResult, RunView, StateView, ThreadView
 
 
-logger = logging.getLogger(__name__)
-
-
 class Engine:
     """Agent threads on an event log.
 
-    `store` is `memory://`, `sqlite:///path` or ports of your own. Use it as an async context manager, or call `start` and
-    `close`. All methods may be called concurrently from one event loop.
+    `store` is `memory://`, `sqlite:///path` or ports of your own. What `auth` says holds for clients, over HTTP and in process;
+    who calls these methods is asked nothing. Use it as an async context manager, or call `start` and `close`. All methods may be
+    called concurrently from one event loop.
     """
 
     def __init__(
@@ -64,46 +62,57 @@ class Engine:
         *,
         settings: Settings | None = None,
         registry: GraphRegistry | None = None,
+        auth: Auth | None = None,
     ) -> None:
         self.settings = settings or Settings()
+        self.auth = auth
         self.graphs = registry or GraphRegistry()
         self.metrics = metrics_of(self.settings)
-        self._ports = ports = ports_of(store, self.settings, self.metrics)
+        ports = ports_of(store, self.settings, self.metrics)
         self._hub = Hub()
-        self._executor = Executor(
+        executor = Executor(
             ports.store, self._hub, self.settings,
             clock=ports.clock, ids=ports.ids, tasks=ports.tasks, observer=ports.observer,
         )  # fmt: skip
-        self.assistants = Assistants(ports, self._executor, self.graphs, self.settings)
-        self._wholes = WholeThreads(ports.store, self._executor)
-        self._states = States(ports.store, self._executor, self._wholes, self.graphs)
-        self.queries = Queries(ports.store, self._executor, self._states)
-        self.doctor = Doctor(
-            self._executor, self._wholes, self.settings, clock=ports.clock, ids=ports.ids)  # fmt: skip
-        self._updates = Updates(
-            self._executor, self._wholes, self._states, self.graphs, self.settings,
-            clock=ports.clock, ids=ports.ids,
-        )  # fmt: skip
-        self.threads = Threads(
-            self._executor, self._wholes, self._states, self.graphs, self.settings,
-            clock=ports.clock, ids=ports.ids, tasks=ports.tasks,
-        )  # fmt: skip
-        self._streams = Streams(ports.store, self._executor, self._hub, self.queries)
-        self.replays = Replays(
-            ports.store, self._executor, self._hub, self.settings,
-            holder=ports.holder, clock=ports.clock,
-        )  # fmt: skip
+        self.assistants = self._assistants = Assistants(ports, executor, self.graphs, self.settings)
+        self._compose(ports, executor, WholeThreads(ports.store, executor))
         self._worker = Worker(
-            ports.store, self._executor, self._hub, self.graphs, self._wholes, self.settings,
+            ports.store, executor, self._hub, self.graphs, self._wholes, self.settings,
             holder=ports.holder, clock=ports.clock, ids=ports.ids, tasks=ports.tasks,
         )  # fmt: skip
         self._expiry = Expiry(
-            ports.store, self._executor, self._hub, self.settings,
-            clock=ports.clock, tasks=ports.tasks,
-        )  # fmt: skip
+            ports.store, executor, self._hub, self.settings, clock=ports.clock, tasks=ports.tasks
+        )
         self._follow: TaskHandle | None = None
         self._drain: TaskHandle | None = None
         self._is_open = False
+
+    def _compose(self, ports: Ports, executor: Executor, wholes: WholeThreads) -> None:
+        """Put together all that reads and writes on behalf of callers. Whatever is not made here, `seen_by` does not bound."""
+        self._ports, self._executor, self._wholes = ports, executor, wholes
+        self._states = States(ports.store, executor, wholes, self.graphs)
+        self.queries = Queries(ports.store, executor, self._states)
+        self.doctor = Doctor(executor, wholes, self.settings, clock=ports.clock, ids=ports.ids)
+        self._updates = Updates(
+            executor, wholes, self._states, self.graphs, self.settings,
+            clock=ports.clock, ids=ports.ids,
+        )  # fmt: skip
+        self.threads = Threads(
+            executor, wholes, self._states, self.graphs, self.settings,
+            clock=ports.clock, ids=ports.ids, tasks=ports.tasks,
+        )  # fmt: skip
+        self._streams = Streams(ports.store, executor, self._hub, self.queries)
+        self.replays = Replays(
+            ports.store, executor, self._hub, self.settings, holder=ports.holder, clock=ports.clock
+        )
+
+    def seen_by(self, access: Access) -> Engine:
+        """Return this engine as a caller with that access has it: a thread out of reach is not there, in reads and in writes."""
+        engine = copy(self)
+        engine._compose(*bounded(self._ports, self._executor, self._wholes, access))  # noqa: SLF001
+        if access.is_bounded:
+            engine.assistants = cast("Assistants", ScopedAssistants(self._assistants, access))
+        return engine
 
     @property
     def is_open(self) -> bool:
@@ -113,7 +122,7 @@ class Engine:
     @property
     def slots(self) -> tuple[int, int]:
         """Runs that could start here at once, and attempts that outlived their grace time and have not stopped."""
-        return self._worker.slots_free, self._worker.fenced_attempts
+        return self._worker.slots
 
     # ------------------------------------------------------------------ life
 
@@ -128,7 +137,8 @@ class Engine:
             if self.settings.worker_slots:
                 await self._worker.start()
                 self._expiry.start()
-            self._follow = self._ports.tasks.start(self._take_up(), "follow other processes")
+            following = self._executor.keep_up(self.replays.sweep)
+            self._follow = self._ports.tasks.start(following, "follow other processes")
             await self._ports.store.erase_pending()
         except BaseException:
             await self.close()
@@ -160,15 +170,6 @@ class Engine:
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
-
-    async def _take_up(self) -> None:
-        while True:
-            await self._ports.clock.sleep(self.settings.poll_seconds)
-            try:
-                await self._executor.take_up()
-                await self.replays.sweep()
-            except StoreError:
-                logger.exception("could not look for what other processes wrote; trying again")
 
     def graph(
         self, graph_id: str, *, state: type[Any] | None = None, closes_tool_calls: bool = True
@@ -299,7 +300,7 @@ class Engine:
             CheckpointNotFoundError: it starts from a checkpoint that is not there.
             QueueFullError: too many runs in flight.
         """
-        assistant = await self.assistants.get(assistant_id)
+        assistant = await self._assistants.get(assistant_id)
         run_id = run_id or self.new_run_id()
         runner = self.graphs.runner(assistant.graph_id)
         given = canonical(input, "input")
@@ -323,11 +324,14 @@ class Engine:
             if_not_exists=if_not_exists,
             runs_in_flight_max=self.settings.runs_in_flight_max,
         )
-        known = self._executor.cached(thread_id)
-        if multitask_strategy == "interrupt" and not (known and run_id in known.runs):
-            await self._worker.flush(thread_id)  # Its finished steps stay.
+        if multitask_strategy == "interrupt":
+            known = self._executor.cached(thread_id) or await self._executor.load(thread_id)
+            if (
+                known.runs and run_id not in known.runs
+            ):  # Nothing of a thread out of reach is touched.
+                await self._worker.flush(thread_id)  # Its finished steps stay.
         try:
-            outcome = await self._worker.submit(thread_id, command)
+            outcome = await self._worker.submit(thread_id, command, self._executor)
         except (ThreadBusyError, QueueFullError):
             # A retry of a run that has ended gets that run, whatever is in flight now.
             if await self._ports.store.get_run(thread_id, run_id) is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import dataclass
+import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakValueDictionary
@@ -14,28 +14,33 @@ from ..domain.errors import (
     ContentionError,
     RefusedError,
     RunIdTakenError,
+    StoreError,
     StoreUnavailableError,
     VersionConflictError,
 )
 from ..domain.events import RecordedEvent, RunAccepted, RunRolledBack
-from ..domain.ports import Append, Lease, StoredSnapshot
+from ..domain.ports import Append, StoredSnapshot
 from ..domain.snapshots import SNAPSHOT_SCHEMA
 from ..domain.thread import EMPTY_THREAD, Thread, fold
 from .cache import ThreadCache
-from .deciding import decided, lease_of
+from .deciding import Envelope, Outcome, decided, lease_of
 from .hub import Committed
 from .observing import Nobody
 from .rows import hidden_runs, hides_all, run_rows, thread_row
 from .snapshot_codec import decode_snapshot, encode_snapshot
+from .users import Callers
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
     from ..domain.events import Events
     from ..domain.graph_ports import Intent
-    from ..domain.ports import Clock, EventStore, Ids, LogEntry, Observer, Tasks
+    from ..domain.ports import Clock, EventStore, Ids, Lease, LogEntry, Observer, Tasks
+    from .access import Access
     from .hub import Hub
     from .settings import Settings
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -45,24 +50,6 @@ INTENTS_AT_ONCE = 500
 
 EVENTS_AT_ONCE = 2_000
 """Events that a cold load reads and folds at a time, so that it does not hold up the event loop."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Envelope:
-    """What goes with a command's events into their append."""
-
-    actor: str | None
-    holder: str | None
-    release: Lease | None
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a command came to: the events that were appended, and the thread before and after them."""
-
-    events: tuple[RecordedEvent, ...]
-    before: Thread
-    thread: Thread
 
 
 class Executor:
@@ -95,6 +82,7 @@ class Executor:
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._snapshots: dict[str, int] = {}
         self._snapshotting: set[str] = set()
+        self.callers = Callers()
         self.seen_position = 0
         """Every event up to here was written by this process, or taken up by it."""
 
@@ -107,12 +95,14 @@ class Executor:
         actor: str | None = None,
         holder: str | None = None,
         release: Lease | None = None,
+        access: Access | None = None,
     ) -> Outcome:
         """Decide on the newest state and append what was decided, durably.
 
         Several intents are decided one after the other, each on what the one before it made, and appended as one: all or
         nothing. It is carried out also if the caller is cancelled meanwhile. `holder` names the process that gets the lease of
-        a run that this starts; `release` is the lease of an attempt whose code has stopped by itself.
+        a run that this starts; `release` is the lease of an attempt whose code has stopped by itself. With an `access`, a
+        thread out of its reach is refused as one that is not there, and what is recorded is by its user.
 
         Raises:
             RefusedError: the domain refused; nothing was written.
@@ -120,17 +110,19 @@ class Executor:
             StoreUnavailableError: the write is known not to stand.
         """
         return await self._uninterrupted(
-            self._execute(thread_id, intents, _Envelope(actor, holder, release)),
+            self._execute(thread_id, intents, Envelope(actor, holder, release, access)),
             f"execute {thread_id}",
         )
 
-    def begin(self, thread_id: str, *intents: Intent, holder: str) -> asyncio.Future[Outcome]:
+    def begin(
+        self, thread_id: str, *intents: Intent, holder: str, access: Access | None = None
+    ) -> asyncio.Future[Outcome]:
         """Begin to execute what `execute` does, in the order of the calls to both; return its outcome to come."""
-        work = self._execute(thread_id, intents, _Envelope(None, holder, None))
+        work = self._execute(thread_id, intents, Envelope(None, holder, None, access))
         return self._begun(work, f"execute {thread_id}")
 
     async def _execute(
-        self, thread_id: str, intents: Sequence[Intent], envelope: _Envelope
+        self, thread_id: str, intents: Sequence[Intent], envelope: Envelope
     ) -> Outcome:
         async with self._lock(thread_id):
             deadline = self._clock.monotonic() + self._settings.contention_seconds
@@ -151,16 +143,16 @@ class Executor:
                 thread = await self._refreshed(thread_id)
 
     async def _try(
-        self, thread_id: str, thread: Thread, intents: Sequence[Intent], envelope: _Envelope
+        self, thread_id: str, thread: Thread, intents: Sequence[Intent], envelope: Envelope
     ) -> Outcome | None:
         """Decide once; return None if the thread turned out to be a newer one."""
         now = max(self._clock.now(), thread.updated_at + MICROSECOND)
         try:
             if len(intents) < INTENTS_AT_ONCE:
-                planned, threads = decided(thread_id, thread, intents, now, envelope.actor)
+                planned, threads = decided(thread_id, thread, intents, now, envelope)
             else:
                 planned, threads = await asyncio.to_thread(
-                    decided, thread_id, thread, intents, now, envelope.actor
+                    decided, thread_id, thread, intents, now, envelope
                 )
         except RefusedError:
             # A refusal is an answer too: it must not rest on a state that another process has moved on from.
@@ -180,6 +172,9 @@ class Executor:
         except RunIdTakenError:
             return Outcome((), thread, thread)  # A retry of a run that ended long ago.
         self.observer.appended(recorded, self._clock.monotonic() - began)
+        access = envelope.access
+        if append.accepts and access is not None and access.user is not None:
+            self.callers.accepted(append.accepts, access.user)
         return self._committed(append, recorded, thread, threads)
 
     def _planned(
@@ -188,7 +183,7 @@ class Executor:
         before: Thread,
         after: Thread,
         planned: Sequence[RecordedEvent],
-        envelope: _Envelope,
+        envelope: Envelope,
     ) -> Append:
         events = tuple(recorded.event for recorded in planned)
         return Append(
@@ -204,7 +199,7 @@ class Executor:
             release=envelope.release,
             erase_runs=self._erased(events),
             erase_thread=hides_all(planned),
-            actor=envelope.actor,
+            actor=envelope.by,
         )
 
     def _committed(
@@ -218,6 +213,7 @@ class Executor:
         thread_id, after = append.thread_id, threads[-1]
         self.advance(recorded)
         self._cache.put(thread_id, after)
+        self.callers.settle(before, after)
         self._hub.publish(Committed(thread_id, recorded, before, after, tuple(threads)))
         if append.erase_runs or append.erase_thread:
             self._snapshots.pop(thread_id, None)
@@ -335,6 +331,16 @@ class Executor:
         """Take up what other processes wrote, so that the worker, waiters and streams hear of it."""
         while await self._store.head_position() > self.seen_position:
             await self._take_up_batch()
+
+    async def keep_up(self, also: Callable[[], Awaitable[None]]) -> None:
+        """Take up what other processes write, again and again, and do this too each time."""
+        while True:
+            await self._clock.sleep(self._settings.poll_seconds)
+            try:
+                await self.take_up()
+                await also()
+            except StoreError:
+                logger.exception("could not look for what other processes wrote; trying again")
 
     async def _take_up_batch(self) -> None:
         entries = await self._store.read_log(after=self.seen_position, limit=EVENTS_AT_ONCE)

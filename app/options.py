@@ -32,6 +32,8 @@ LANGGRAPH_STREAM_MODES = frozenset({"tasks", "debug", "events"})
 
 END = "__end__"
 SHOWN_MAX = 80
+OF_CALLERS = "langgraph_auth_"
+"""How keys of a config begin that say who asked for the run."""
 
 
 class OptionError(InvalidInputError):
@@ -51,6 +53,7 @@ def accepted_options(
     Raises:
         InvalidInputError: a field has the wrong shape, contradicts another one, or cannot be honoured by this graph.
     """
+    kwargs = _unsigned(kwargs)
     asked = {name: value for name, value in kwargs.items() if not _is_nothing(value)}
     if "checkpoint_during" in kwargs:
         asked |= _saving(kwargs)
@@ -90,6 +93,26 @@ def named_checkpoint(
     if checkpoint_id and "checkpoint_id" not in given:
         given["checkpoint_id"] = checkpoint_id
     return {name: given[name] for name in _CHECKPOINT if given.get(name)}
+
+
+def _unsigned(kwargs: JsonObject) -> JsonObject:
+    """Leave out what only a server says of a run's caller: it is never stored, whoever gives it."""
+    found = dict(kwargs)
+    if "context" in found:
+        found["context"] = _without_caller(found["context"])
+    config = found.get("config")
+    if isinstance(config, dict):
+        found["config"] = {
+            name: _without_caller(value) if name in ("configurable", "metadata") else value
+            for name, value in config.items()
+        }
+    return found
+
+
+def _without_caller(content: Json) -> Json:
+    if not isinstance(content, dict):
+        return content
+    return {name: value for name, value in content.items() if not name.startswith(OF_CALLERS)}
 
 
 def _with_metadata(asked: JsonObject, metadata: JsonObject) -> JsonObject:

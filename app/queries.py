@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from ..domain.ports import EventStore, RunRow
     from ..domain.thread import Thread
     from ..domain.values import Json, JsonObject
-    from .executor import Executor, Outcome
+    from .deciding import Outcome
+    from .executor import Executor
     from .search import ThreadOrder
     from .states import States
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from ..domain.snapshots import SNAPSHOT_SCHEMA
+from .containment import contains
 from .rows import thread_row
 from .snapshot_codec import decode_snapshot
 from .state_values import StateValues
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from ..domain.ports import EventStore, ThreadRow
     from ..domain.thread import Thread
-    from ..domain.values import Json, JsonObject
+    from ..domain.values import JsonObject
     from .executor import Executor
 
 ThreadOrder: TypeAlias = Literal[
@@ -66,20 +67,6 @@ class ThreadFilter:
         if self.status is not None and row.status != self.status:
             return False
         return not self.metadata or contains(row.metadata, self.metadata)
-
-
-def contains(whole: Json, part: Json) -> bool:
-    """Say whether `whole` has all that `part` has: keys of objects, elements of lists in any order, equal values."""
-    if isinstance(part, dict):
-        return isinstance(whole, dict) and all(
-            key in whole and contains(whole[key], value) for key, value in part.items()
-        )
-    if isinstance(part, list):
-        return isinstance(whole, list) and all(
-            any(contains(entry, wanted) for entry in whole) for wanted in part
-        )
-    # Python alone says that 1 == True.
-    return whole == part and isinstance(whole, bool) == isinstance(part, bool)
 
 
 IDS_LOOKED_UP_MAX = 100

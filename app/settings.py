@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator
 
 
 def _listed(value: object) -> object:
@@ -62,3 +62,19 @@ class Settings(BaseModel):
     """Origins whose pages may call the server from a browser; none: those of this machine; `*`: all. With commas between them."""
     body_bytes_max: int = Field(default=8 * 1024 * 1024, ge=1024)
     """The largest request body that the server reads."""
+    api_keys: tuple[SecretStr, ...] = ()
+    """Keys that callers must send one of, in `x-api-key` or as `Authorization: Bearer`; none: anybody may call."""
+
+    @field_validator("api_keys", mode="before")
+    @classmethod
+    def _separated(cls, given: object) -> object:
+        """Take a text apart at its commas, as an environment variable has it."""
+        return [part.strip() for part in given.split(",")] if isinstance(given, str) else given
+
+    @field_validator("api_keys")
+    @classmethod
+    def _named(cls, keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        if not all(key.get_secret_value() for key in keys):
+            # A variable that was meant to hold a key must not leave the server open.
+            raise ValueError("a key is empty; leave the setting out to have none")
+        return keys

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from ..domain.thread import Run, Thread
     from .attempts import Runners
     from .checkpoint_logs import WholeThreads
-    from .executor import Executor, Outcome
+    from .deciding import Outcome
+    from .executor import Executor
     from .hub import Hub, Notice
     from .settings import Settings
 
@@ -121,14 +122,10 @@ class Worker:
             await attempt.flush()
 
     @property
-    def slots_free(self) -> int:
-        """Runs that could start at once."""
-        return self._slots_free
-
-    @property
-    def fenced_attempts(self) -> int:
-        """Attempts whose code outlived its grace time, and still has not stopped."""
-        return len(self._attempts - {place.attempt for place in self._places.values()})
+    def slots(self) -> tuple[int, int]:
+        """Runs that could start here at once, and attempts that outlived their grace time and have not stopped."""
+        placed = {place.attempt for place in self._places.values()}
+        return self._slots_free, len(self._attempts - placed)
 
     def _has(self, lease: Lease) -> bool:
         place = self._places.get(lease.thread_id)
@@ -268,12 +265,15 @@ class Worker:
             self._react(thread_id, thread)
         self._tidy(thread_id)
 
-    async def submit(self, thread_id: str, command: SubmitRun) -> Outcome:
-        """Execute the command; a run that may start at once in a free slot is accepted and started in one append."""
+    async def submit(self, thread_id: str, command: SubmitRun, executor: Executor) -> Outcome:
+        """Execute the command; a run that may start at once in a free slot is accepted and started in one append.
+
+        `executor` is the caller's, who may not reach every thread.
+        """
         place = self._claimed(thread_id)
         if place is None:
-            return await self._executor.execute(thread_id, command)
-        outcome = self._executor.begin(
+            return await executor.execute(thread_id, command)
+        outcome = executor.begin(
             thread_id, command, lambda thread, now: self._first(command, thread, now),
             holder=self._holder,
         )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
@@ -133,6 +133,8 @@ class RunContext:
     kwargs: JsonObject
     """All that the run was given beside its input: command, interrupt_before, stream_mode, durability, …"""
     log: RunLog
+    caller: Mapping[str, object] = field(default_factory=dict[str, object])
+    """What the graph finds of whoever asked for the run in its `config["configurable"]`; recorded nowhere."""
 
 
 @dataclass(frozen=True, slots=True)

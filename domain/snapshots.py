@@ -206,6 +206,7 @@ def _run(run: Run) -> dict[str, Any]:
         "handed_over": run.handed_over,
         "started_at": run.started_at and _micros(run.started_at),
         "results": dict(run.results),
+        "actor": run.actor,
     }
 
 
@@ -226,4 +227,5 @@ def _run_from(body: Mapping[str, Any], items: StoredItems) -> Run:
         handed_over=body["handed_over"],
         started_at=None if started is None else _time(started),
         results=body["results"],
+        actor=body.get("actor"),
     )

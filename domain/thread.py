@@ -75,6 +75,7 @@ class Run(Value):
     handed_over: int = 0
     started_at: datetime | None = None
     results: Mapping[str, Json] = field(default_factory=dict[str, "Json"])
+    actor: str | None = None
 
     @property
     def order(self) -> tuple[bool, datetime, int]:
@@ -285,6 +286,7 @@ def _accepted(event: RunAccepted, recorded: RecordedEvent) -> Run:
         created_at=at,
         due_at=at + timedelta(seconds=event.after_seconds),
         updated_at=at,
+        actor=recorded.actor,
     )
 
 

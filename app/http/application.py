@@ -11,14 +11,23 @@ from ... import __version__
 from ..engine import Engine
 from . import assistants, cors, problems, runs, system, thread_streams, threads
 from .access import Access
+from .auth.door import Door
+from .auth.gate import Gate
 from .following import Following
 from .limits import BodyLimit
+
+MODULES = (runs, threads, thread_streams, system, assistants)
+"""Those that have routes, the busiest first: each is asked in turn."""
 
 
 def create_app(engine: Engine) -> FastAPI:
     """Return the ASGI app that serves an engine.
 
-    Its lifespan starts the engine, unless it is open already, and then closes it too: who opens it closes it.
+    Its lifespan starts the engine, unless it is open already, and then closes it too: who opens it closes it. Callers are
+    asked who they are if the engine has an `auth`, or its settings `api_keys`.
+
+    Raises:
+        ConfigurationError: the `auth` cannot be used.
     """
 
     @asynccontextmanager
@@ -37,20 +46,19 @@ def create_app(engine: Engine) -> FastAPI:
         lifespan=lifespan,
         redirect_slashes=False,
     )
-    app.state.engine = engine
+    # Routes have no other way to the engine than this door, see `requests.engine_of`.
+    app.state.door = door = Door(engine)
     app.state.following = set[Following]()
+    if not door.is_open:
+        # The innermost: what it refuses gets the headers of all others, and what it reads is bounded.
+        routes = [route for module in MODULES for route in module.router.routes]
+        app.add_middleware(Gate, keys=door.keys, handlers=door.handlers, routes=routes)
     # The last one added sees a request first.
     app.add_middleware(BodyLimit, bytes_max=engine.settings.body_bytes_max)
     cors.install(app, engine.settings.cors_origins)
     app.add_middleware(Access, requests=engine.metrics.requests if engine.metrics else None)
     problems.install(app)
-    for module in (
-        runs,
-        threads,
-        thread_streams,
-        system,
-        assistants,
-    ):  # The busiest first: each is asked in turn.
+    for module in MODULES:
         app.include_router(module.router)
     if engine.metrics is not None:
         from .metrics import metrics  # noqa: PLC0415 - what it needs takes long to import

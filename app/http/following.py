@@ -99,7 +99,7 @@ class Following(Response):
         if self._is_gone and self._on_gone is not None:
             try:
                 await self._on_gone()
-            except (RefusedError, StoreError) as error:
+            except (RefusedError, StoreError, HTTPException) as error:
                 logger.info("nothing to do for a client that has gone: %s", error)
 
     def cut(self) -> None:

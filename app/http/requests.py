@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 from uuid import UUID
 
 import orjson
 from pydantic import BaseModel
 from starlette.requests import ClientDisconnect, Request
 
+from ..access import Access
 from ..engine import Engine
+from .auth.door import Door
 from .problems import INVALID_JSON, UnprocessableError
 
 T = TypeVar("T", bound=BaseModel)
@@ -25,8 +27,20 @@ OFFSET_MAX = 2**53
 
 
 def engine_of(request: Request) -> Engine:
-    """Return the engine that the app serves."""
-    return cast("Engine", request.app.state.engine)
+    """Return the engine as the request's caller has it: with authentication, what is another's is not there."""
+    return door_of(request).engine_for(request)
+
+
+async def allowed(
+    request: Request, resource: str, action: str, value: dict[str, Any]
+) -> Access | None:
+    """Ask whether the caller may do what the engine is not asked for; return what is reached (None: all), or raise 403."""
+    return await door_of(request).access(request, resource, action, value)
+
+
+def door_of(request: Request) -> Door:
+    """Return what the app knows of who may call."""
+    return cast("Door", request.app.state.door)
 
 
 async def read_json(request: Request) -> object:

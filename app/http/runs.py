@@ -138,6 +138,8 @@ def _config(body: models.RunCreate) -> dict[str, Any]:
     config = {} if body.config is None else body.config.model_dump(exclude_none=True)
     if "configurable" in config:
         config["configurable"] = _stripped(config["configurable"])
+    if "metadata" in config:
+        config["metadata"] = _stripped(config["metadata"])
     return config
 
 

@@ -115,8 +115,11 @@ class RunHandle:
 
     @cached_property
     def config(self) -> dict[str, Any]:
-        """The run's `config`, as a copy."""
-        return copied_object(self._context.config)
+        """The run's `config`, as a copy, with its caller (`langgraph_auth_user`, …) in `configurable`, if there is one."""
+        config: dict[str, Any] = copied_object(self._context.config)
+        if self._context.caller:
+            config["configurable"] = {**(config.get("configurable") or {}), **self._context.caller}
+        return config
 
     @cached_property
     def context(self) -> dict[str, Any]:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-SUPPORTED_KEYS = frozenset({"$schema", "graphs", "dependencies", "env"})
+SUPPORTED_KEYS = frozenset({"$schema", "graphs", "dependencies", "env", "auth"})
 
 SWITCHES = frozenset({"closes_tool_calls", "keeps_partial_messages"})
 """What a graph's entry may say beside where the graph is, each true or false."""
@@ -50,7 +50,7 @@ def load_graphs(config: str | Path) -> GraphRegistry:
         ConfigurationError: names the file, the key and what was expected there.
     """
     path = Path(config)
-    content = _read(path)
+    content = read_config(path)
     for key in content.keys() - SUPPORTED_KEYS:
         logger.warning("%s: %s is not supported yet, and ignored", path, key)
     folder = path.resolve().parent
@@ -93,7 +93,8 @@ def load_object(source: object, folder: Path, where: str) -> object:
 # ------------------------------------------------------------------ the file
 
 
-def _read(path: Path) -> dict[str, object]:
+def read_config(path: Path) -> dict[str, object]:
+    """Return what a configuration file holds; raises ConfigurationError."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

@@ -37,7 +37,7 @@ def runnable_config(context: RunContext) -> RunnableConfig:
     """Return the config that the run's graph is called with.
 
     A caller's `configurable` and `metadata` go through, without keys that are LangGraph's own (`__…`), a server's
-    (`langgraph_auth_…`) or name another run.
+    (`langgraph_auth_…`) or name another run. Who the caller is, the engine says.
     """
     given = context.config
     own: JsonObject = {
@@ -48,6 +48,7 @@ def runnable_config(context: RunContext) -> RunnableConfig:
     # A graph may look in either; who gave one meant both.
     configurable = _mine(context.kwargs.get("context")) | _mine(given.get("configurable"))
     configurable |= own | _checkpoint(context.kwargs)
+    configurable |= cast("JsonObject", context.caller)
     if context.kwargs.get("strict_resume"):
         configurable["__pregel_strict_resume"] = True
     metadata = _mine(given.get("metadata")) | own | {"run_attempt": context.attempt}

@@ -12,6 +12,7 @@ from ...domain.changes import GraphEnd
 from ...domain.events import Task
 from .compiled import delta_channels, is_state_graph
 from .inputs import ROOT
+from .private import PRIVATE
 from .showing import shown, shown_interrupt
 
 if TYPE_CHECKING:
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 
 NO_EFFECT = frozenset({*WRITES_IDX_MAP, "__error_source_node__", "__no_writes__"})
 """Channels of waiting writes that change no value."""
-
-PRIVATE = ("__pregel_", "langgraph_auth_")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from .live import LiveList
+from .private import public_event, public_part
 from .showing import shown
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ class _Parts:
             values = cast("dict[object, object]", payload)
             self._emit(name, {str(key): self._value(name, key, values[key]) for key in values})
         else:
-            self._emit(name, shown(payload, self._types))
+            self._emit(name, shown(public_part(mode, payload), self._types))
 
     def take_event(self, event: dict[str, Any]) -> None:
         """Emit an event of LangChain's; what the graph itself streams comes inside of those of the run itself."""
@@ -112,7 +113,7 @@ class _Parts:
         if is_own and event["event"] == "on_chain_stream":
             self.take(event["data"]["chunk"])
         else:
-            self._emit(EVENTS, shown(event, self._types))
+            self._emit(EVENTS, shown(public_event(event), self._types))
 
     def _value(self, name: str, key: object, value: object) -> Json:
         if type(value) is not list:

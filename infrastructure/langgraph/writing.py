@@ -12,6 +12,7 @@ from ...domain.commands import RecordCheckpoint, RecordWrites
 from ...domain.saved_fold import BRANCH, JOIN, SENDS
 from .heads import LiveHead
 from .live import LiveList
+from .private import PRIVATE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -81,7 +82,9 @@ class PutCheckpoint:
         self.head = LiveHead(
             checkpoint["id"], frozenset(self._checkpoint["channel_values"]), self._lists
         )
-        told = dict(get_checkpoint_metadata(config, metadata))
+        # LangGraph takes texts and numbers of a config along, so also whose run it is.
+        whole = get_checkpoint_metadata(config, metadata)
+        told = {name: value for name, value in whole.items() if not name.startswith(PRIVATE)}
         step, source = told.pop("step", None), told.pop("source", "")
         run_id, attempt = run or (None, 1)
         updated = checkpoint.get("updated_channels")

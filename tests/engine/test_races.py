@@ -473,7 +473,7 @@ async def test_code_that_does_not_stop_holds_no_slot_beyond_the_grace_time(
             await join(engine, other_id, other)
         zombie.awake.set()
         await quiet(engine)
-        assert engine._worker.slots_free == 1
+        assert engine._worker.slots[0] == 1
 
 
 # ------------------------------------------------------------------ deleting
@@ -625,7 +625,7 @@ async def test_no_more_code_runs_at_once_than_there_are_slots(
         for thread_id in ids:
             await until_idle(engine, thread_id)
         await quiet(engine)
-        assert (crowd.most_at_once, engine._worker.slots_free) == (slots, slots)
+        assert (crowd.most_at_once, engine._worker.slots[0]) == (slots, slots)
         await assert_consistent(engine, is_settled=True)
 
 
@@ -825,7 +825,7 @@ async def test_a_graph_that_goes_wrong_ends_its_run_with_the_error_and_the_queue
             assert heard(result.values) == ["A", *done, *answered("B")]
             assert (await engine.get_thread(thread_id)).status == "idle"
         await quiet(engine)
-        assert engine._worker.slots_free == engine.settings.worker_slots
+        assert engine._worker.slots[0] == engine.settings.worker_slots
         await assert_consistent(engine, is_settled=True)
 
 
