@@ -90,7 +90,7 @@ class Statements:
         self._prepare_leases()
         self._prepare_snapshots()
         self._prepare_erasures()
-        self.streams = StreamStatements(self)
+        self.streams = StreamStatements(self.prepare, self.insert_into)
 
     def prepare(self, statement: ClauseElement, *names: str) -> str:
         """Return the statement's text, whose parameters go in the order of `names`."""

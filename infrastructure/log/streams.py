@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import insort
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sqlalchemy import and_, bindparam, delete, or_, select
 
@@ -13,9 +13,9 @@ from .tables import runs, stream_parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from threading import RLock
 
-    from .memory import MemoryLog
-    from .statements import Statements
+    from .rows import Values
     from .writer import Session, Task
 
 SWEPT_AT_ONCE = 100
@@ -28,7 +28,7 @@ _PLACE = attrgetter("version", "seq")
 class StreamStatements:
     """What is executed on the table of stored streams."""
 
-    def __init__(self, statements: Statements) -> None:
+    def __init__(self, prepare: Callable[..., str], insert_into: Callable[..., str]) -> None:
         columns = stream_parts.c
         of_thread = columns.thread_id == bindparam("thread_id")
         of_run = columns.run_id == bindparam("run_id")
@@ -51,12 +51,10 @@ class StreamStatements:
         )
         place = ("thread_id", "from", "after", "at", "first")
         page = ("limit", "offset")
-        self.select_of_thread = statements.prepare(of_place, *place, "upto", *page)
-        self.select_of_run = statements.prepare(
-            of_place.where(of_run), *place, "upto", "run_id", *page
-        )
-        self.insert = statements.insert_into(stream_parts, *_BATCH)
-        self.select_stored = statements.prepare(
+        self.select_of_thread = prepare(of_place, *place, "upto", *page)
+        self.select_of_run = prepare(of_place.where(of_run), *place, "upto", "run_id", *page)
+        self.insert = insert_into(stream_parts, *_BATCH)
+        self.select_stored = prepare(
             select(columns.version)
             .where(of_run, of_thread)
             .where(columns.attempt == bindparam("attempt"), columns.seq == bindparam("seq")),
@@ -65,13 +63,11 @@ class StreamStatements:
             "attempt",
             "seq",
         )
-        self.delete_of_thread = statements.prepare(
-            delete(stream_parts).where(of_thread), "thread_id"
-        )
-        self.delete_of_run = statements.prepare(
+        self.delete_of_thread = prepare(delete(stream_parts).where(of_thread), "thread_id")
+        self.delete_of_run = prepare(
             delete(stream_parts).where(of_thread).where(of_run), "thread_id", "run_id"
         )
-        self.select_ended = statements.prepare(
+        self.select_ended = prepare(
             select(runs.c.thread_id, runs.c.run_id)
             .distinct()
             .select_from(
@@ -98,71 +94,33 @@ class StreamStatements:
         return self.delete_of_run, (thread_id, run_id)
 
 
-class SQLStreams:
-    """Stored streams in a database. Its methods of writing return what to submit to the log's writer."""
-
-    def __init__(
-        self, statements: Statements, read: Callable[[str, Sequence[Any]], Sequence[Any]]
-    ) -> None:
-        self._sql = statements
-        self._read = read
-
-    def write(self, batch: StreamBatch) -> Task:
-        """Store the batch behind the thread's newest event, if its attempt is the running one."""
-        sql, thread_id, run_id = self._sql, batch.thread_id, batch.run_id
-
-        def task(session: Session) -> int | None:
-            rows = session.execute(sql.select_run, (run_id, thread_id))
-            if not rows or not is_running(rows[0], batch.attempt):
-                return None
-            key = (run_id, thread_id, batch.attempt, batch.seq)
-            if stored := session.execute(sql.streams.select_stored, key):
-                return stored[0][0]  # A commit that looked as if it had failed.
-            version = session.execute(sql.head_version, (sql.key_of(thread_id),))[0][0]
-            values = (batch.attempt, version, batch.seq, batch.count, batch.body)
-            session.execute(sql.streams.insert, (thread_id, run_id, *values))
-            return version
-
-        return task
-
-    def delete(self, keys: Sequence[tuple[str, str]]) -> Task:
-        """Delete the streams of these runs."""
-
-        def task(session: Session) -> None:
-            for key in keys:
-                session.execute(self._sql.streams.delete_of_run, key)
-
-        return task
-
-    def read(
-        self, thread_id: str, run_id: str | None, after: tuple[int, int], upto: int, limit: int
-    ) -> list[StreamBatch]:
-        """Return batches in order of place."""
-        version, seq = after
-        place = (thread_id, version, version, version, seq + 1, upto)
-        sql = self._sql.streams
-        if run_id is None:
-            rows = self._read(sql.select_of_thread, (*place, limit, 0))
-        else:
-            rows = self._read(sql.select_of_run, (*place, run_id, limit, 0))
-        return [StreamBatch(*row) for row in rows]
-
-    def list_ended(self, before: int) -> list[tuple[str, str]]:
-        """Return some of the runs that have a stored stream, and ended before a moment in microseconds."""
-        rows = self._read(self._sql.streams.select_ended, (before, SWEPT_AT_ONCE, 0))
-        return [(thread_id, run_id) for thread_id, run_id in rows]
-
-
 def is_running(run: Sequence[Any], attempt: int) -> bool:
     """Say whether a run's row lets this attempt write: the fence."""
     _, _, status, is_hidden, *_ = run
     return status == "running" and not is_hidden and run[10] == attempt
 
 
+class HeldRows(Protocol):
+    """What stored streams in memory need of their log."""
+
+    @property
+    def lock(self) -> RLock:
+        """Keeps writers out."""
+        ...
+
+    def run_values(self, thread_id: str, run_id: str) -> Values | None:
+        """Return the values of a run's row."""
+        ...
+
+    def head_version(self, thread_id: str) -> int:
+        """Return the thread's newest version."""
+        ...
+
+
 class MemoryStreams:
     """Stored streams of a log in memory."""
 
-    def __init__(self, log: MemoryLog) -> None:
+    def __init__(self, log: HeldRows) -> None:
         self._log = log
         self._of_threads: dict[str, list[StreamBatch]] = {}
 
@@ -174,13 +132,11 @@ class MemoryStreams:
             run = self._log.run_values(thread_id, batch.run_id)
             if run is None or not is_running(run, batch.attempt):
                 return None
-            for held in self._of_threads.get(thread_id, ()):
-                if (held.run_id, held.attempt, held.seq) == (
-                    batch.run_id,
-                    batch.attempt,
-                    batch.seq,
-                ):
-                    return held.version
+            for held in reversed(self._of_threads.get(thread_id, ())):
+                if (held.run_id, held.attempt) == (batch.run_id, batch.attempt):
+                    if held.seq >= batch.seq:
+                        return held.version
+                    break
             version = self._log.head_version(thread_id)
             placed = StreamBatch(
                 thread_id, batch.run_id, batch.attempt, version, batch.seq, batch.count, batch.body
