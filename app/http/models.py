@@ -15,8 +15,8 @@ from ..extraction import PATHS_MAX
 from ..threads import MINUTES_MAX
 from .requests import LIMIT_MAX, OFFSET_MAX
 
-UNSUPPORTED_STREAM_MODES = ("events", "tools", "lifecycle")
-STREAM_MODES = tuple(mode for mode in options.STREAM_MODES if mode not in UNSUPPORTED_STREAM_MODES)
+UNSUPPORTED_STREAM_MODES = ("tools", "lifecycle")
+STREAM_MODES = options.STREAM_MODES
 
 SECONDS_MAX = 10 * 366 * 24 * 3600
 """A run may be put off for ten years at most."""

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from ...domain.ports import Lease
 from .log import UNLIMITED
-from .memory_streams import MemoryStreams
 from .planning import Planner, Write
 from .rows import assistant_row, hidden_run, run_row, thread_row
+from .streams import MemoryStreams
 from .writer import answer
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from ...domain.ports import Lease, StoredSnapshot
 from .log import UNLIMITED
 from .planning import Erasure
 from .rows import assistant_row, run_row, thread_row
-from .streams import SQLStreams
+from .sql_streams import SQLStreams
 from .writer import GroupWriter
 
 if TYPE_CHECKING:

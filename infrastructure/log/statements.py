@@ -14,7 +14,7 @@ from sqlalchemy import Boolean, bindparam, delete, false, func, insert, or_, sel
 from sqlalchemy.schema import CreateTable
 
 from .rows import ASSISTANT_COLUMNS, RUN_COLUMNS, THREAD_COLUMNS
-from .stream_statements import StreamStatements
+from .streams import StreamStatements
 from .tables import (
     EXPIRING,
     IN_FLIGHT,
@@ -93,7 +93,7 @@ class Statements:
         self._prepare_leases()
         self._prepare_snapshots()
         self._prepare_erasures()
-        self.streams = StreamStatements(self)
+        self.streams = StreamStatements(self.prepare, self.insert_into)
 
     def prepare(self, statement: ClauseElement, *names: str) -> str:
         """Return the statement's text, whose parameters go in the order of `names`."""

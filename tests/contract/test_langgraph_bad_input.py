@@ -73,7 +73,7 @@ async def refusal(client: LangGraphClient, path: str, body: dict[str, Any]) -> t
         ),
         ("checkpoint", {"thread_id": NOWHERE, "checkpoint_id": "x"}, "checkpoint.thread_id"),
         ("checkpoint_id", 7, "checkpoint_id"),
-        ("stream_mode", ["values", "events"], "stream_mode"),
+        ("stream_mode", ["values", "tools"], "stream_mode"),
         ("stream_mode", "lifecycle", "stream_mode"),
         ("webhook", "http://example.org", "webhook: not supported yet"),
     ],

@@ -414,7 +414,7 @@ async def test_a_stream_of_a_run_that_is_rolled_back_says_so_at_its_end(
     assert (name, data["error"]) == ("error", "RunRolledBack")
 
 
-@pytest.mark.parametrize("mode", ["events", "tools", "nonsense"])
+@pytest.mark.parametrize("mode", ["lifecycle", "tools", "nonsense"])
 async def test_modes_that_there_are_not_are_refused_by_name(
     client: LangGraphClient, thread_id: str, mode: str
 ) -> None:

@@ -53,6 +53,9 @@ async def test_a_stream_cut_at_every_event_goes_on_there(
     assert {name.partition("|")[0].partition("/")[0] for _, name, _ in whole} >= {
         *("metadata", "values", "updates", "custom", "messages", "checkpoints"),
     }
+    # Nothing is lost for being emitted shortly before something else, or before the end.
+    custom = [data for _, name, data in whole if name.startswith("custom")]
+    assert custom[1:] == (["half", "done"] if kind == "function" else ["half"])
     run_id = run_of(whole)
     for beginning in ("-1", "0"):
         assert await resumed(client, kind, thread_id, run_id, beginning) == whole

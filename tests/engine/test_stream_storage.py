@@ -265,3 +265,27 @@ async def test_a_conversation_that_is_not_the_one_written_about_is_never_shown_i
 async def database_thread(database: Database, version: int) -> Any:
     async with database.engine(worker_slots=0) as engine:
         return await engine._executor.load_at("t", version)
+
+
+async def test_a_slow_reader_of_what_is_not_stored_is_left_behind_and_nobody_waits_for_it(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "PARTS_MAX", 20)
+    async with database.engine() as engine:
+
+        @engine.graph("floods")
+        async def floods(state):
+            for at in range(100):
+                yield Custom(at)
+
+        run_id = engine.new_run_id()
+        with engine.follow_run("t", run_id) as slow, engine.follow_run("t", run_id) as quick:
+            slow.is_stuck = True
+            view = await engine.submit_run(
+                "t", "floods", input={}, run_id=run_id, if_not_exists="create"
+            )
+            await soon(engine.join_run("t", run_id))
+            assert engine.replays.run(slow, view).is_behind
+            assert await slow.take() == []
+            told = [part.data for part in await quick.take() if isinstance(part, Emitted)]
+            assert told == [*range(100)]
