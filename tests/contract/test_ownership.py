@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.anyio
 
 WITHOUT_THREAD = {
+    "GET /metrics",
     "POST /threads",
     "POST /threads/search",
     "POST /threads/count",
@@ -207,3 +208,36 @@ async def test_lists_counts_and_bulk_calls_are_about_ones_own(engine: Engine, ga
         assert {thread["thread_id"] for thread in found} == {ann.thread_id, mine.thread_id}
         answer = await root.get(f"/threads/{ann.thread_id}/runs/{ann.done}")
         assert "ann-secret" in answer.text
+
+
+async def test_another_users_assistants_are_not_there(engine: Engine) -> None:
+    async with raw_client(engine, "ann") as ann, raw_client(engine, "bob") as bob:
+        made = await ann.post("/assistants", json={"graph_id": "agent", "name": "private"})
+        there = made.json()["assistant_id"]
+        thread_id = (await bob.post("/threads", json={})).json()["thread_id"]
+        calls: list[tuple[str, str, dict[str, object] | None]] = [
+            ("GET", f"/assistants/{there}", None),
+            ("PATCH", f"/assistants/{there}", {"name": "mine"}),
+            ("DELETE", f"/assistants/{there}", None),
+            ("GET", f"/assistants/{there}/graph", None),
+            ("GET", f"/assistants/{there}/schemas", None),
+            ("GET", f"/assistants/{there}/subgraphs", None),
+            ("POST", f"/assistants/{there}/versions", {}),
+            ("POST", f"/assistants/{there}/latest", {"version": 1}),
+            ("POST", f"/threads/{thread_id}/runs", {"assistant_id": there, "input": {}}),
+        ]
+        for method, path, body in calls:
+            answer = await bob.request(method, path, json=body)
+            assert answer.status_code == 404, (method, path, answer.text)
+            assert "private" not in answer.text
+        taken = await bob.post("/assistants", json={"graph_id": "agent", "assistant_id": there})
+        assert taken.status_code == 409
+        quiet = {"graph_id": "agent", "assistant_id": there, "if_exists": "do_nothing"}
+        assert (await bob.post("/assistants", json=quiet)).status_code == 409
+        for client, count in ((ann, 2), (bob, 1)):
+            assert len((await client.post("/assistants/search", json={})).json()) == count
+            assert (await client.post("/assistants/count", json={})).json() == count
+        kept = (await ann.get(f"/assistants/{there}")).json()
+        assert (kept["name"], kept["version"], kept["metadata"]["owner"]) == ("private", 1, "ann")
+        patched = await ann.patch(f"/assistants/{there}", json={"metadata": {"owner": "bob"}})
+        assert patched.json()["metadata"]["owner"] == "ann"

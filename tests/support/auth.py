@@ -122,7 +122,7 @@ async def snapshot_of(engine: Engine, estate: Estate) -> object:
 
 # ------------------------------------------------------------------ every route
 
-VOLATILE = frozenset({"date", "content-length"})
+VOLATILE = frozenset({"x-request-id", "date", "content-length"})
 
 
 @dataclass(frozen=True)

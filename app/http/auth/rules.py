@@ -102,6 +102,8 @@ def _assistants_search(arguments: Mapping[str, Any]) -> dict[str, Any]:
 _READ_ASSISTANT = Rule("assistants", "read", shown("assistant_id", "metadata"))
 _SEARCH_ASSISTANTS = Rule("assistants", "search", _assistants_search)
 
+_CREATE = Rule("threads", "create", shown("thread_id", "metadata", "if_exists"), ("metadata",))
+
 RULES: Mapping[str, Rule] = {
     "assistants.create": Rule(
         "assistants",
@@ -118,9 +120,12 @@ RULES: Mapping[str, Rule] = {
     "assistants.delete": Rule("assistants", "delete", shown("assistant_id")),
     "assistants.search": _SEARCH_ASSISTANTS,
     "assistants.count": _SEARCH_ASSISTANTS,
-    "create_thread": Rule(
-        "threads", "create", shown("thread_id", "metadata", "if_exists"), ("metadata",)
-    ),
+    "create_thread": _CREATE,
+    "threads.create": _CREATE,
+    "threads.patch": Rule("threads", "update", shown("thread_id", "metadata"), ("metadata",)),
+    "threads.delete": Rule("threads", "delete", shown("thread_id")),
+    "threads.prune": Rule("threads", "delete", shown("thread_ids", "strategy")),
+    "replays.thread": _READ,
     "get_thread": _READ,
     "patch_thread": Rule("threads", "update", shown("thread_id", "metadata"), ("metadata",)),
     "delete_thread": Rule("threads", "delete", shown("thread_id")),
@@ -145,10 +150,13 @@ RULES: Mapping[str, Rule] = {
 }
 
 OPEN = frozenset(
-    {"settings", "graphs", "created_at", "is_open", "new_run_id", "follow_run", "metrics", "slots"}
-)
-"""What is nobody's. A follower of a run gives nothing away by itself: it is left at once unless `attach` or `submit_run`, which
-are asked, let its caller in."""
+    {
+        "settings", "graphs", "is_open", "new_run_id", "follow_run", "metrics", "slots",
+        "replays.run", "replays.follow",
+    }
+)  # fmt: skip
+"""What is nobody's. A reader is made for a run that its caller was shown. A follower gives nothing away by itself: it is left at
+once unless `attach`, `replays.thread` or `submit_run`, which are asked, let its caller in."""
 
 _VERBS = {"GET": "read", "HEAD": "read", "DELETE": "delete"}
 
