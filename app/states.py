@@ -261,7 +261,7 @@ class States:
         if not thread.has_values and (runner is None or stateful(runner) is not None):
             return
         if metadata:
-            raise OptionError("metadata", "not supported yet for threads of functions")
+            raise OptionError("metadata", "only for threads of LangGraph graphs")
         for name in ("checkpoint_ns", "checkpoint_id"):
             if name in checkpoint:
                 raise OptionError(f"checkpoint.{name}", "only for threads of LangGraph graphs")

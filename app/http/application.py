@@ -9,7 +9,7 @@ from fastapi import FastAPI
 
 from ... import __version__
 from ..engine import Engine
-from . import assistants, cors, problems, runs, system, threads
+from . import assistants, cors, openapi, problems, runs, system, threads
 from .access import Access
 from .following import Following
 from .limits import BodyLimit
@@ -46,6 +46,7 @@ def create_app(engine: Engine) -> FastAPI:
     problems.install(app)
     for module in (runs, threads, system, assistants):  # The busiest first: each is asked in turn.
         app.include_router(module.router)
+    openapi.install(app)
     if engine.metrics is not None:
         from .metrics import metrics  # noqa: PLC0415 - what it needs takes long to import
 

@@ -12,6 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from .. import options
 from .requests import LIMIT_MAX, OFFSET_MAX
+from .support import REFUSES, STANDING
 
 UNSUPPORTED_STREAM_MODES = ("events", "tools", "lifecycle")
 STREAM_MODES = tuple(mode for mode in options.STREAM_MODES if mode not in UNSUPPORTED_STREAM_MODES)
@@ -30,8 +31,19 @@ def _refuse(value: object) -> object:
     raise PydanticCustomError("not_supported", "not supported yet")
 
 
-Unsupported = Annotated[Any, AfterValidator(_refuse)]
+_NOT_SUPPORTED: dict[str, Any] = {
+    "description": "Not supported yet.",
+    "enum": [None, False, "", [], {}],
+    STANDING: "refused",
+}
+Unsupported = Annotated[Any, AfterValidator(_refuse), WithJsonSchema(_NOT_SUPPORTED)]
 """A field of the SDKs that is not supported yet; it may hold its default (null, false or empty)."""
+
+Meaningless = Annotated[
+    Any,
+    WithJsonSchema({"description": "Accepted; it means nothing here.", STANDING: "meaningless"}),
+]
+"""A field of the SDKs that only means something to their own platform."""
 
 
 def stream_modes(value: object) -> list[str]:
@@ -61,7 +73,14 @@ def _modes_or_none(value: object) -> list[str] | None:
 
 
 Object = dict[str, Any]
-StreamModes = Annotated[list[str] | None, BeforeValidator(_modes_or_none)]
+_MODE = {"enum": list(STREAM_MODES)}
+STREAM_MODES_SCHEMA: dict[str, Any] = {
+    "anyOf": [_MODE, {"type": "array", "items": _MODE}, {"type": "null"}],
+    REFUSES: list(UNSUPPORTED_STREAM_MODES),
+}
+StreamModes = Annotated[
+    list[str] | None, BeforeValidator(_modes_or_none), WithJsonSchema(STREAM_MODES_SCHEMA)
+]
 Limit = Annotated[int, Field(ge=1, le=LIMIT_MAX)]
 Offset = Annotated[int, Field(ge=0, le=OFFSET_MAX)]
 
@@ -165,11 +184,25 @@ def _checkpoint_id(value: object) -> object:
     return value
 
 
+_CHECKPOINT = CheckpointReference.model_json_schema()
+_IN_CONFIG = {
+    "type": "object",
+    "properties": {"configurable": _CHECKPOINT},
+    "required": ["configurable"],
+}
+CheckpointName = Annotated[
+    str | None,
+    BeforeValidator(_checkpoint_id),
+    WithJsonSchema({"anyOf": [{"type": ["string", "null"]}, _IN_CONFIG, _CHECKPOINT]}),
+]
+"""A checkpoint's id, or an object that holds it in any of the forms that the SDKs have."""
+
+
 class HistoryQuery(Body):
     """POST /threads/{thread_id}/history."""
 
     limit: Limit | None = None
-    before: Annotated[str | None, BeforeValidator(_checkpoint_id)] = None
+    before: CheckpointName = None
     metadata: Object | None = None
     checkpoint: CheckpointReference | None = None
     select: list[str] | None = None
@@ -201,7 +234,7 @@ CommandOption = Annotated[
         }
     ),
 ]
-CheckpointOption = Annotated[Any, WithJsonSchema(CheckpointReference.model_json_schema())]
+CheckpointOption = Annotated[Any, WithJsonSchema({"anyOf": [_CHECKPOINT, {"type": "null"}]})]
 
 OPTIONS = frozenset(
     {
@@ -228,6 +261,8 @@ class RunCreate(Body):
     """Of runs without a thread; it means nothing here."""
     after_seconds: Annotated[float, Field(ge=0, le=SECONDS_MAX, allow_inf_nan=False)] | None = None
     webhook: Unsupported = None
+    langsmith_tracer: Meaningless = None
+    feedback_keys: Meaningless = None
     stream_resumable: Unsupported = None
     command: CommandOption = None
     checkpoint: CheckpointOption = None

@@ -13,7 +13,7 @@ from ...domain.errors import CheckpointNotFoundError, InvalidInputError
 from ..search import ThreadFilter
 from ..views import StateView
 from . import models
-from .documentation import TEXT, TEXTS, WHOLE_NUMBER, YES_OR_NO, documented
+from .documentation import LIMIT, NOT_SUPPORTED, TEXT, TEXTS, YES_OR_NO, documented
 from .objects import (
     STATE_FIELDS,
     THREAD_FIELDS,
@@ -84,7 +84,9 @@ def _filter(body: models.ThreadCount, ids: list[str] | None) -> ThreadFilter:
     return ThreadFilter(metadata=body.metadata, status=body.status, ids=wanted)
 
 
-@router.get("/threads/{thread_id}", openapi_extra=documented("thread_id", query={"include": TEXT}))
+@router.get(
+    "/threads/{thread_id}", openapi_extra=documented("thread_id", query={"include": NOT_SUPPORTED})
+)
 async def get_thread(request: Request) -> Response:
     """Return a thread."""
     thread_id = thread_id_of(request)
@@ -205,7 +207,7 @@ async def update_state(request: Request) -> Response:
 
 @router.get(
     "/threads/{thread_id}/history",
-    openapi_extra=documented("thread_id", query={"limit": WHOLE_NUMBER, "before": TEXT}),
+    openapi_extra=documented("thread_id", query={"limit": LIMIT, "before": TEXT, "select": TEXTS}),
 )
 async def get_history(request: Request) -> Response:
     """Return states, newest first, without those of rolled-back runs."""
