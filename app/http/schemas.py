@@ -223,15 +223,16 @@ COMPONENTS: dict[str, Schema] = {
         "examples": [MESSAGES, {"__error__": {"error": "RunRolledBack", "message": "…"}}],
     },
     "Events": {
-        "type": "string",
+        **record({"event": TEXT, "data": TEXT, "id": TEXT}, required=False),
+        "required": ["event", "data"],
         "description": (
-            "Server-sent events: `event: <mode>`, `data: <JSON>`, and `id:` where the stream can be resumed. The first is "
-            "`metadata` with the run's id and attempt; then come those of the modes asked for, a failure as `error`, and a "
-            "comment `: heartbeat` every five seconds. The body ends with the run."
+            "Each of the server-sent events: `event: <mode>`, `data: <JSON>`, and `id:` where the stream can be resumed. The "
+            "first is `metadata` with the run's id and attempt; then come those of the modes asked for, a failure as `error`, "
+            "and a comment `: heartbeat` every five seconds. The body ends with the run."
         ),
         "examples": [
-            'event: metadata\r\ndata: {"run_id":"…","attempt":1}\r\n\r\n'
-            'event: values\r\ndata: {"messages":[]}\r\n\r\n'
+            {"event": "metadata", "data": '{"run_id":"…","attempt":1}'},
+            {"event": "values", "data": '{"messages":[]}'},
         ],
     },
 }

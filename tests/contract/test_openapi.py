@@ -7,10 +7,16 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import jsonschema_rs
 import pytest
+from schemathesis import GenerationMode
+from schemathesis.core.failures import Failure, FailureGroup, ServerError
+from schemathesis.openapi.checks import JsonSchemaError
+from schemathesis.specs.openapi.checks import AcceptedNegativeData
 
 from tests.support.engine import Gates, said, submit
+from tests.support.fuzzing import budget, fuzzed
 from threadfold import Engine
 from threadfold.app.client import BASE_URL, EngineTransport
+from threadfold.app.http import models, threads
 from threadfold.app.http.answers import ANSWERS
 from threadfold.app.http.application import create_app
 from threadfold.app.http.examples import EXAMPLES
@@ -92,6 +98,69 @@ def test_what_is_made_is_linked_to_its_uses() -> None:
     linked = {link["operationId"] for link in links.values()}
     for call in (("GET", "/threads/{thread_id}"), ("POST", "/threads/{thread_id}/runs")):
         assert OPERATIONS[call]["operationId"] in linked
+
+
+# ------------------------------------------------------------------ fuzzed
+
+# What schemathesis does with Hypothesis, and with requests' connections, is its own affair.
+fuzzing = pytest.mark.filterwarnings(
+    "ignore::hypothesis.errors.HypothesisDeprecationWarning", "ignore::ResourceWarning"
+)
+
+
+@fuzzing
+def test_no_single_call_breaks_what_the_document_says() -> None:
+    with fuzzed() as fuzz:
+        fuzz.singles(budget(3))
+        assert fuzz.tally.labels == {operation.label for operation in fuzz.operations()}
+
+
+@fuzzing
+def test_no_chain_of_calls_breaks_what_the_document_says() -> None:
+    with fuzzed() as fuzz:
+        fuzz.chains(budget(4, steps=8))
+        assert fuzz.tally.served
+
+
+@fuzzing
+@pytest.mark.parametrize("fault", ["a field is missing", "a handler fails", "anything goes"])
+def test_a_planted_fault_is_found(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = threads.thread_object
+    match fault:
+        case "a field is missing":
+            monkeypatch.setattr(
+                threads, "thread_object", lambda view: {**plain(view), "status": "asleep"}
+            )
+        case "a handler fails":
+            monkeypatch.setattr(threads, "thread_object", lambda view: plain(view)["no such key"])
+        case _:
+            monkeypatch.setattr(models.ThreadCreate, "__pydantic_validator__", Lax())
+    with fuzzed() as fuzz:
+        (operation,) = [each for each in fuzz.operations() if each.label == "POST /threads"]
+        is_lax = fault == "anything goes"
+        mode = GenerationMode.NEGATIVE if is_lax else GenerationMode.POSITIVE
+        with pytest.raises((Failure, FailureGroup)) as raised:
+            fuzz.single(operation, budget(20), mode)
+        found = failures(raised.value)
+    assert {
+        "a field is missing": JsonSchemaError,
+        "a handler fails": ServerError,
+        "anything goes": AcceptedNegativeData,
+    }[fault] in found
+
+
+def failures(error: BaseException) -> set[type[BaseException]]:
+    """Return the kinds of failures that stand in groups of them."""
+    if isinstance(error, BaseExceptionGroup):
+        return {kind for part in error.exceptions for kind in failures(part)}
+    return {type(error)}
+
+
+class Lax:
+    """Takes any body for an empty one."""
+
+    def validate_python(self, *_: Any, **__: Any) -> models.ThreadCreate:
+        return models.ThreadCreate.model_construct()
 
 
 # ------------------------------------------------------------------ what was found
