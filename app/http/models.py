@@ -24,16 +24,15 @@ IDS_MAX = 1000
 
 
 def _refuse(value: object) -> object:
-    if isinstance(value, dict):
-        value = any(entry is not None for entry in cast("dict[str, object]", value).values())
-    if value in (None, False, "", []):
+    if options.is_nothing(value):
         return None
     raise PydanticCustomError("not_supported", "not supported yet")
 
 
+_NOTHING: list[Any] = [None, False, "", [], {}]
 _NOT_SUPPORTED: dict[str, Any] = {
     "description": "Not supported yet.",
-    "enum": [None, False, "", [], {}],
+    "enum": _NOTHING,
     STANDING: "refused",
 }
 Unsupported = Annotated[Any, AfterValidator(_refuse), WithJsonSchema(_NOT_SUPPORTED)]
@@ -223,18 +222,23 @@ class RunConfig(BaseModel):
 
 
 _TEXTS = {"type": "array", "items": {"type": "string"}}
-StopsOption = Annotated[Any, WithJsonSchema({"anyOf": [{"const": "*"}, _TEXTS, {"type": "null"}]})]
+StopsOption = Annotated[Any, WithJsonSchema({"anyOf": [{"enum": ["*", *_NOTHING]}, _TEXTS]})]
 CommandOption = Annotated[
     Any,
     WithJsonSchema(
         {
-            "type": ["object", "null"],
-            "properties": {"resume": {}, "update": {}, "goto": {}},
-            "additionalProperties": False,
+            "anyOf": [
+                {
+                    "type": "object",
+                    "properties": {"resume": {}, "update": {}, "goto": {}},
+                    "additionalProperties": False,
+                },
+                {"enum": _NOTHING},
+            ]
         }
     ),
 ]
-CheckpointOption = Annotated[Any, WithJsonSchema({"anyOf": [_CHECKPOINT, {"type": "null"}]})]
+CheckpointOption = Annotated[Any, WithJsonSchema({"anyOf": [_CHECKPOINT, {"enum": _NOTHING}]})]
 
 OPTIONS = frozenset(
     {

@@ -82,9 +82,13 @@ def _fields(call: Call, operation: Mapping[str, Any]) -> Iterator[tuple[Where, s
                 continue
     of_call = FIELDS.get(call, {})
     for name, schema in body_fields(operation).items():
-        yield "body", name, of_call.get(name) or _standing(schema)
+        standing = of_call.get(name) or _standing(schema)
+        yield "body", name, standing
         for value in schema.get(REFUSES, ()):
             yield "body", f"{name}={value}", "refused"
+        if standing == "supported":
+            for part, of_part in _parts(schema).items():
+                yield "body", f"{name}.{part}", _standing(of_part)
 
 
 def body_fields(operation: Mapping[str, Any]) -> dict[str, Any]:
@@ -92,6 +96,15 @@ def body_fields(operation: Mapping[str, Any]) -> dict[str, Any]:
     body = operation.get("requestBody")
     schema: dict[str, Any] = {} if body is None else body["content"]["application/json"]["schema"]
     return schema.get("items", schema).get("properties", {})
+
+
+def _parts(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the schemas of what an object has inside, or each object of a list."""
+    found: dict[str, Any] = dict(schema.get("properties", {}))
+    choices = [*schema.get("anyOf", ()), *([schema["items"]] if "items" in schema else ())]
+    for choice in choices:
+        found |= _parts(choice)
+    return found
 
 
 def _standing(schema: Mapping[str, Any]) -> Standing:

@@ -180,6 +180,17 @@ async def test_a_wrong_wait_of_a_cancel_stops_nothing(
     gates.open()
 
 
+@pytest.mark.parametrize("zero", [0, 0.0])
+@pytest.mark.parametrize("name", ["webhook", "interrupt_before", "command", "checkpoint"])
+async def test_zero_is_not_nothing(name: str, zero: float, http: httpx.AsyncClient) -> None:
+    """It equals False in Python, and a field may be false."""
+    thread_id = (await http.post("/threads", json={})).json()["thread_id"]
+    body = {"assistant_id": "agent", "input": said("A"), name: zero}
+    answer = await http.post(f"/threads/{thread_id}/runs", json=body)
+    assert answer.status_code == 422
+    assert name in answer.json()["detail"]
+
+
 async def test_answers_fit_their_schemas(http: httpx.AsyncClient) -> None:
     def check(call: tuple[str, str], answer: httpx.Response) -> Any:
         described = OPERATIONS[call]["responses"][str(answer.status_code)]

@@ -32,18 +32,27 @@ IDS = {
 }
 """What stands in paths, so that a path shows what it is made of."""
 
-CHECKPOINT = {"checkpoint_id": IDS["checkpoint_id"], "checkpoint_ns": "", "checkpoint_map": {}}
+CHECKPOINT = {
+    "thread_id": IDS["thread_id"],
+    "checkpoint_ns": "",
+    "checkpoint_id": IDS["checkpoint_id"],
+    "checkpoint_map": {},
+}
+CONFIG = {"tags": ["a"], "recursion_limit": 25, "configurable": {"key": "value"}}
+COMMAND = {"resume": "yes", "update": {"a": 1}, "goto": "agent"}
+TYPES = {"Checkpoint": CHECKPOINT, "Config": CONFIG, "Command": COMMAND}
+"""Values of the SDK's own types, with everything that those have. A test holds that it is everything."""
 
 TELLING: dict[str, list[Any]] = {
     **{name: [value] for name, value in IDS.items()},
     "checkpoint": [CHECKPOINT],
-    "before": [IDS["checkpoint_id"], CHECKPOINT],
+    "before": [IDS["checkpoint_id"], CHECKPOINT, {"configurable": CHECKPOINT}],
     "metadata": [{"key": "value"}],
-    "config": [{"tags": ["a"], "configurable": {"key": "value"}}],
+    "config": [CONFIG],
     "context": [{"key": "value"}],
     "input": [{"messages": []}],
     "values": [{"messages": []}],
-    "command": [{"resume": "yes", "update": {"a": 1}, "goto": "agent"}],
+    "command": [COMMAND],
     "supersteps": [[{"updates": [{"values": {}, "as_node": "agent"}]}]],
     "ttl": [{"ttl": 5, "strategy": "delete"}, 5],
     "stream_mode": ["updates", ["values", "updates"]],
@@ -107,7 +116,7 @@ _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 """One that we did not give is a thread's: an SDK may make those up itself."""
 
 Field = tuple[str, str]
-"""Where in a request a field stands (`body`, `query`, `header`), and its name."""
+"""Where in a request a field stands (`body`, `part` of a body's field, `query`, `header`), and its name."""
 
 
 @dataclass(frozen=True)
@@ -126,11 +135,19 @@ class Request:
         fields = [("query", name) for name in url.params]
         fields += [("header", name) for name in headers if name.lower() not in USUAL_HEADERS]
         fields += [("body", name) for entry in entries if entry is not None for name in entry]
+        fields += [("part", name) for entry in entries for name in _parts(entry)]
         path = _UUID.sub(
             lambda found: found[0] if found[0] in IDS.values() else THREAD_ID, url.path
         )
         whole = f"{path}?{url.query.decode()} {body.decode()} {sorted(fields)}"
         return cls(method, path, frozenset(fields), whole)
+
+
+def _parts(body: dict[str, Any] | None) -> Iterator[str]:
+    for name, value in (body or {}).items():
+        for entry in value if isinstance(value, list) else [value]:
+            if isinstance(entry, dict):
+                yield from (f"{name}.{part}" for part in entry)
 
 
 @dataclass

@@ -42,10 +42,18 @@ OURS: set[Key] = {
     ("GET", "/threads/{}/runs/{}/join", "query", "cancel_on_disconnect"),
     ("*", "*", "header", "x-request-id"),
     *(
-        ("POST", f"/threads/{{}}/runs{more}", "body", name)
+        ("POST", f"{before}/runs{more}", "body", name)
+        for before in ("/threads/{}", "")
         for more, names in {
-            "": ("on_disconnect", "feedback_keys"),
-            "/wait": ("stream_mode", "stream_subgraphs", "stream_resumable", "feedback_keys"),
+            "": ("on_disconnect", "feedback_keys", "config.metadata"),
+            "/wait": (
+                "stream_mode",
+                "stream_subgraphs",
+                "stream_resumable",
+                "feedback_keys",
+                "config.metadata",
+            ),
+            "/stream": ("config.metadata",),
         }.items()
         for name in names
     ),
@@ -81,6 +89,9 @@ def sent_keys(seen: Seen) -> Iterator[Key]:
         path = shape(template(request.path))
         yield (request.method, path, "call", "")
         for where, name in request.fields:
+            if where == "part":
+                yield (request.method, path, "body", name)
+                continue
             yield (request.method, path, where, name.lower() if where == "header" else name)
 
 
@@ -90,6 +101,7 @@ def sent_keys(seen: Seen) -> Iterator[Key]:
 def missing(found: Iterable[Row], calls: Iterable[Seen]) -> list[str]:
     """Say what the SDKs send that the matrix knows nothing of."""
     standings = {key(row): row.standing for row in found}
+    objects = {(*about[:3], about[3].partition(".")[0]) for about in standings if "." in about[3]}
     problems: set[str] = set()
     for seen in calls:
         if not seen.requests:
@@ -98,6 +110,8 @@ def missing(found: Iterable[Row], calls: Iterable[Seen]) -> list[str]:
             call = standings.get((method, path, "call", ""))
             if call is None:
                 problems.add(f"{seen.sdk} {seen.name}: there is no {method} {path}")
+            elif "." in name and (method, path, where, name.partition(".")[0]) not in objects:
+                continue  # What a caller likes, or part of what is refused as a whole.
             elif call != "refused" and not standings.keys() & {
                 (method, path, where, name),
                 (*ANY_CALL, where, name),
@@ -131,7 +145,8 @@ routes and models, and from the SDKs themselves, all of whose methods are called
 * **refused**: a call is answered 404, a field 422, and `detail` names it. A field may hold its default (null, false or empty).
 * **meaningless**: accepted, and without effect: it only means something to other servers or other calls.
 
-A field in *italics* is sent by neither SDK: it is there for curl.
+What stands in braces behind a field are the parts that it may have. A field in *italics* is sent by neither SDK: it is there
+for curl.
 """
 
 AREAS = {
@@ -186,7 +201,12 @@ def _line(
             if row.standing == "refused":
                 fields["refused"].append("**the call**")
             continue
+        if "." in row.name and row.standing == "supported":
+            continue  # Shown behind what it is a part of.
+        inner = [part.name for part in found if part.name.startswith(f"{row.name}.")]
         text = row.name if row.where == "body" else f"{row.name} ({row.where})"
+        if inner:
+            text += f" {{{', '.join(part.partition('.')[2] for part in inner)}}}"
         is_sent = "=" in row.name or key(row) in sent
         fields[row.standing].append(text if is_sent else f"*{text}*")
     if not fields:
