@@ -40,6 +40,7 @@ def test_nothing_breaks_what_the_document_says(say: Callable[[str], None]) -> No
         while fuzz.tally.cases < CASES:
             fuzz.singles(budget(AT_ONCE, is_fixed=False))
             fuzz.chains(budget(AT_ONCE, steps=20, is_fixed=False))
+            fuzz.clear()
             say(f"{fuzz.tally.cases} cases, {len(fuzz.tally.served)} calls went well")
         # Nothing may have been there to cancel: runs end at once.
         unserved = fuzz.tally.labels - fuzz.tally.served

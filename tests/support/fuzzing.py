@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any, cast
 import requests
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis.errors import FlakyStrategyDefinition
 from hypothesis.stateful import run_state_machine_as_test
 from schemathesis import GenerationMode
 from schemathesis.config import GenerationConfig, SchemathesisConfig
+from schemathesis.core.failures import Failure, FailureGroup
 from schemathesis.specs.openapi.checks import (
     ensure_resource_availability,
     positive_data_acceptance,
@@ -140,24 +142,49 @@ class Fuzz:
         self._session.get(f"{self._url}{path}/{run['run_id']}/join", timeout=SECONDS_MAX)
         return {"thread_id": thread["thread_id"], "run_id": run["run_id"]}
 
-    def _post(self, path: str, body: object) -> dict[str, str]:
+    def _post(self, path: str, body: object) -> Any:
         answer = self._session.post(f"{self._url}{path}", json=body, timeout=SECONDS_MAX)
         answer.raise_for_status()
         return answer.json()
 
     def chains(self, chosen: settings) -> None:
-        """Make chains of calls, each with what the one before has made."""
-        fuzz = self
+        """Make chains of calls, each with what the one before has made.
+
+        Hypothesis gives up where the same calls get other answers, as those about runs may: one has ended by now, or has not.
+        What was found until then counts, and the next chains begin anew.
+        """
+        fuzz, broken = self, list[Exception]()
 
         class Chain(cast("Any", self.schema.as_state_machine())):
+            def setup(self) -> None:
+                fuzz.clear()
+                super().setup()
+
             def call(self, case: Case, **kwargs: Any) -> Response:
                 del kwargs
                 return fuzz.send(case)
 
             def validate_response(self, response: Response, case: Case, *_: Any, **__: Any) -> None:
-                case.validate_response(response, excluded_checks=NOT_CHECKED)
+                try:
+                    case.validate_response(response, excluded_checks=NOT_CHECKED)
+                except (Failure, FailureGroup) as error:
+                    broken.append(error)
+                    raise
 
-        run_state_machine_as_test(Chain, settings=chosen)
+        try:
+            run_state_machine_as_test(Chain, settings=chosen)
+        except FlakyStrategyDefinition:
+            if broken:
+                raise ExceptionGroup("broken, though not each time", broken) from None
+
+    def clear(self) -> None:
+        """Delete all threads: a chain shall not find what others have left."""
+        self._thread = None
+        while found := self._post("/threads/search", {"limit": 1000, "select": ["thread_id"]}):
+            for thread in found:
+                self._session.delete(
+                    f"{self._url}/threads/{thread['thread_id']}", timeout=SECONDS_MAX
+                )
 
 
 def tame(case: Case) -> None:
