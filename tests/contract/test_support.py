@@ -295,6 +295,9 @@ async def ignored(call: Call, world: World, monkeypatch: pytest.MonkeyPatch) -> 
     known = {key(row)[2:]: row.standing for row in MATRIX if row.call in (call, ANY_CALL)}
     of_call = {key(row)[2:] for row in fields_of(call) if row.standing == "supported"}
     found = [f"{where} {name} is not read" for where, name in of_call - read.fields]
+    for where, name in read.fields & known.keys():
+        if known[where, name] == "meaningless":
+            found.append(f"{where} {name} is read, and said to be meaningless")
     for where, name in read.fields - known.keys():
         if (where, name) not in {("header", header) for header in FRAMEWORKS_HEADERS}:
             found.append(f"{where} {name} is read, and not in the matrix")
