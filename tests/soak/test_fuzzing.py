@@ -42,6 +42,4 @@ def test_nothing_breaks_what_the_document_says(say: Callable[[str], None]) -> No
             fuzz.chains(budget(AT_ONCE, steps=20, is_fixed=False))
             fuzz.clear()
             say(f"{fuzz.tally.cases} cases, {len(fuzz.tally.served)} calls went well")
-        # Nothing may have been there to cancel: runs end at once.
-        unserved = fuzz.tally.labels - fuzz.tally.served
-        assert all(label.endswith("/cancel") for label in unserved)
+        assert fuzz.tally.served == fuzz.tally.labels

@@ -124,22 +124,31 @@ class Fuzz:
 
     def _aim(self, case: Case) -> None:
         """Let most ids in paths be those of a thread and a run that there are: made up, all but a few lead nowhere."""
-        names = [name for name in ("thread_id", "run_id") if name in case.path_parameters]
-        made_up = [str(case.path_parameters[name]) for name in names]
-        if not made_up or made_up[0][:1] in "01" or not all(map(_UUID.fullmatch, made_up)):
+        label, names = (
+            case.operation.label,
+            [*case.path_parameters.keys() & {"thread_id", "run_id"}],
+        )
+        if label == "POST /runs/cancel":
+            self._made(is_waiting=True)
+        made_up = [str(case.path_parameters[name]) for name in sorted(names)]
+        if not made_up or made_up[-1][:1] in "01" or not all(map(_UUID.fullmatch, made_up)):
             return
+        if label.endswith("/cancel"):
+            self._thread = self._made(is_waiting=True)
         thread = self._thread or self._made()
-        self._thread = None if case.operation.method.upper() == "DELETE" else thread
+        is_spent = label.startswith("DELETE") or label.endswith("/cancel")
+        self._thread = None if is_spent else thread
         case.path_parameters |= {name: thread[name] for name in names}
 
-    def _made(self) -> dict[str, str]:
-        """Make a thread with a run that has ended, of each graph in turn."""
+    def _made(self, *, is_waiting: bool = False) -> dict[str, str]:
+        """Make a thread with a run that has ended, or that waits to be cancelled, of each graph in turn."""
         thread = self._post("/threads", {})
         path = f"/threads/{thread['thread_id']}/runs"
-        run = self._post(
-            path, {"assistant_id": GRAPHS[self.tally.cases % len(GRAPHS)], "input": said("A")}
-        )
-        self._session.get(f"{self._url}{path}/{run['run_id']}/join", timeout=SECONDS_MAX)
+        graph = GRAPHS[self.tally.cases % len(GRAPHS)]
+        body = {"assistant_id": graph, "input": said("A"), "after_seconds": 60 * is_waiting}
+        run = self._post(path, body)
+        if not is_waiting:
+            self._session.get(f"{self._url}{path}/{run['run_id']}/join", timeout=SECONDS_MAX)
         return {"thread_id": thread["thread_id"], "run_id": run["run_id"]}
 
     def _post(self, path: str, body: object) -> Any:
