@@ -18,7 +18,7 @@ PIP_FLAGS := --quiet --quiet --no-input --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo test quick check coverage bench soak clean
+.PHONY: help venv demo test quick check coverage bench soak support clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -48,6 +48,9 @@ bench: $(TEST_STAMP) ## Measure, each figure as a ratio within the run
 
 soak: $(TEST_STAMP) ## Run the long campaigns
 	$(PYTEST) -m soak --timeout=0 $(ARGS)
+
+support: $(TEST_STAMP) ## Write docs/support.md again, after routes or SDKs have changed
+	$(BIN)/python -m tests.support.support_matrix
 
 clean: ## Remove caches and build outputs, not the environment
 	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage .coverage.* htmlcov

@@ -81,8 +81,7 @@ class Engine:
             holder=ports.holder, clock=ports.clock, ids=ports.ids, tasks=ports.tasks,
         )  # fmt: skip
         self._expiry = Expiry(
-            ports.store, executor, self._hub, self.settings, clock=ports.clock, tasks=ports.tasks
-        )
+            ports.store, executor, self._hub, self.settings, clock=ports.clock, tasks=ports.tasks)  # fmt: skip
         self._follow: TaskHandle | None = None
         self._drain: TaskHandle | None = None
         self._is_open = False

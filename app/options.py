@@ -54,7 +54,7 @@ def accepted_options(
         InvalidInputError: a field has the wrong shape, contradicts another one, or cannot be honoured by this graph.
     """
     kwargs = _unsigned(kwargs)
-    asked = {name: value for name, value in kwargs.items() if not _is_nothing(value)}
+    asked = {name: value for name, value in kwargs.items() if not is_nothing(value)}
     if "checkpoint_during" in kwargs:
         asked |= _saving(kwargs)
     _check_modes(runner, asked)
@@ -66,7 +66,7 @@ def accepted_options(
     for name, check in _CHECKS.items():
         if name in asked:
             check(name, asked[name], runner.nodes)
-    if "command" in asked and not _is_nothing(given):
+    if "command" in asked and not is_nothing(given):
         raise OptionError("command", "a run takes an input or a command, not both")
     return _with_metadata(asked, metadata) if metadata else asked
 
@@ -196,7 +196,7 @@ def _check_command(field: str, command: Json, nodes: Collection[str] | None) -> 
 
 def checked_command(field: str, command: Json, nodes: Collection[str] | None) -> None:
     """Raise InvalidInputError if this is neither a command of the graph nor nothing."""
-    if not _is_nothing(command):
+    if not is_nothing(command):
         _check_command(field, command, nodes)
 
 
@@ -263,11 +263,11 @@ _CHECKS: dict[str, Callable[[str, Json, Collection[str] | None], None]] = {
 # ------------------------------------------------------------------ parts
 
 
-def _is_nothing(value: Json) -> bool:
-    """Say whether a field asks for nothing: it is empty, or holds only what is."""
+def is_nothing(value: object) -> bool:
+    """Say whether a field asks for nothing: it is empty, or holds only what is. Zero asks for something."""
     if isinstance(value, dict):
-        return all(entry is None for entry in value.values())
-    return value in (None, False, "", [])
+        return all(entry is None for entry in cast("dict[str, object]", value).values())
+    return value is None or value is False or value in ("", [])
 
 
 def _is_texts(value: Json | Iterable[Json]) -> TypeGuard[list[str]]:

@@ -9,7 +9,7 @@ from fastapi import FastAPI
 
 from ... import __version__
 from ..engine import Engine
-from . import assistants, cors, problems, runs, system, thread_streams, threads
+from . import assistants, cors, openapi, problems, runs, system, thread_streams, threads
 from .access import Access
 from .auth.door import Door
 from .auth.gate import Gate
@@ -60,6 +60,7 @@ def create_app(engine: Engine) -> FastAPI:
     problems.install(app)
     for module in MODULES:
         app.include_router(module.router)
+    openapi.install(app)
     if engine.metrics is not None:
         from .metrics import metrics  # noqa: PLC0415 - what it needs takes long to import
 

@@ -7,19 +7,29 @@ from typing import Any, cast
 
 from pydantic import BaseModel
 
+from .requests import LIMIT_MAX, NO, OFFSET_MAX, YES
+from .support import STANDING
+
 Schema = dict[str, Any]
 
 TEXT: Schema = {"type": "string"}
-WHOLE_NUMBER: Schema = {"type": "integer", "minimum": 0}
-YES_OR_NO: Schema = {"type": "boolean", "default": False}
+ID: Schema = {"type": "string", "format": "uuid"}
+LIMIT: Schema = {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX}
+OFFSET: Schema = {"type": "integer", "minimum": 0, "maximum": OFFSET_MAX}
+YES_OR_NO: Schema = {"enum": sorted(YES | NO), "default": "false"}
+NOT_SUPPORTED: Schema = {"const": "", "description": "Not supported yet.", STANDING: "refused"}
 TEXTS: Schema = {"type": "array", "items": TEXT}
+
+PATHS = {"thread_id": ID, "run_id": ID, "assistant_id": ID}
 
 
 def documented(
     *path: str, body: type[BaseModel] | None = None, query: Mapping[str, Schema] | None = None
 ) -> Schema:
     """Return the `openapi_extra` of a route: its path and query parameters, and its body."""
-    parameters = [_parameter(name, "path", TEXT, is_required=True) for name in path]
+    parameters = [
+        _parameter(name, "path", PATHS.get(name, TEXT), is_required=True) for name in path
+    ]
     parameters += [_parameter(name, "query", schema) for name, schema in (query or {}).items()]
     extra: Schema = {"parameters": parameters}
     if body is not None:

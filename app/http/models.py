@@ -14,6 +14,7 @@ from .. import options
 from ..extraction import PATHS_MAX
 from ..threads import MINUTES_MAX
 from .requests import LIMIT_MAX, OFFSET_MAX
+from .support import REFUSES, STANDING
 
 UNSUPPORTED_STREAM_MODES = ("tools", "lifecycle")
 STREAM_MODES = options.STREAM_MODES
@@ -26,15 +27,25 @@ SUPERSTEPS_MAX = 10_000
 
 
 def _refuse(value: object) -> object:
-    if isinstance(value, dict):
-        value = any(entry is not None for entry in cast("dict[str, object]", value).values())
-    if value in (None, False, "", []):
+    if options.is_nothing(value):
         return None
     raise PydanticCustomError("not_supported", "not supported yet")
 
 
-Unsupported = Annotated[Any, AfterValidator(_refuse)]
+_NOTHING: list[Any] = [None, False, "", [], {}]
+_NOT_SUPPORTED: dict[str, Any] = {
+    "description": "Not supported yet.",
+    "enum": _NOTHING,
+    STANDING: "refused",
+}
+Unsupported = Annotated[Any, AfterValidator(_refuse), WithJsonSchema(_NOT_SUPPORTED)]
 """A field of the SDKs that is not supported yet; it may hold its default (null, false or empty)."""
+
+Meaningless = Annotated[
+    Any,
+    WithJsonSchema({"description": "Accepted; it means nothing here.", STANDING: "meaningless"}),
+]
+"""A field of the SDKs that only means something to their own platform."""
 
 
 def stream_modes(value: object) -> list[str]:
@@ -64,14 +75,26 @@ def _modes_or_none(value: object) -> list[str] | None:
 
 
 Object = dict[str, Any]
-StreamModes = Annotated[list[str] | None, BeforeValidator(_modes_or_none)]
+_MODE = {"enum": list(STREAM_MODES)}
+STREAM_MODES_SCHEMA: dict[str, Any] = {
+    "anyOf": [_MODE, {"type": "array", "items": _MODE}, {"type": "null"}],
+    REFUSES: list(UNSUPPORTED_STREAM_MODES),
+}
+StreamModes = Annotated[
+    list[str] | None, BeforeValidator(_modes_or_none), WithJsonSchema(STREAM_MODES_SCHEMA)
+]
 CommandOption = Annotated[
     Any,
     WithJsonSchema(
         {
-            "type": ["object", "null"],
-            "properties": {"resume": {}, "update": {}, "goto": {}},
-            "additionalProperties": False,
+            "anyOf": [
+                {
+                    "type": "object",
+                    "properties": {"resume": {}, "update": {}, "goto": {}},
+                    "additionalProperties": False,
+                },
+                {"enum": _NOTHING},
+            ]
         }
     ),
 ]
@@ -110,7 +133,10 @@ def _minutes(value: object) -> object:
     return {"ttl": value} if isinstance(value, int | float) else value
 
 
-Lifetime = Annotated[TimeToLive | None, BeforeValidator(_minutes)]
+Lifetime = Annotated[
+    TimeToLive | None,
+    BeforeValidator(_minutes, json_schema_input_type=float | TimeToLive | None),
+]
 """The SDKs write a number of minutes as an object; others may not."""
 
 
@@ -215,11 +241,25 @@ def _checkpoint_id(value: object) -> object:
     return value
 
 
+_CHECKPOINT = CheckpointReference.model_json_schema()
+_IN_CONFIG = {
+    "type": "object",
+    "properties": {"configurable": _CHECKPOINT},
+    "required": ["configurable"],
+}
+CheckpointName = Annotated[
+    str | None,
+    BeforeValidator(_checkpoint_id),
+    WithJsonSchema({"anyOf": [{"type": ["string", "null"]}, _IN_CONFIG, _CHECKPOINT]}),
+]
+"""A checkpoint's id, or an object that holds it in any of the forms that the SDKs have."""
+
+
 class HistoryQuery(Body):
     """POST /threads/{thread_id}/history."""
 
     limit: Limit | None = None
-    before: Annotated[str | None, BeforeValidator(_checkpoint_id)] = None
+    before: CheckpointName = None
     metadata: Object | None = None
     checkpoint: CheckpointReference | None = None
     select: list[str] | None = None
@@ -240,8 +280,8 @@ class RunConfig(BaseModel):
 
 
 _TEXTS = {"type": "array", "items": {"type": "string"}}
-StopsOption = Annotated[Any, WithJsonSchema({"anyOf": [{"const": "*"}, _TEXTS, {"type": "null"}]})]
-CheckpointOption = Annotated[Any, WithJsonSchema(CheckpointReference.model_json_schema())]
+StopsOption = Annotated[Any, WithJsonSchema({"anyOf": [{"enum": ["*", *_NOTHING]}, _TEXTS]})]
+CheckpointOption = Annotated[Any, WithJsonSchema({"anyOf": [_CHECKPOINT, {"enum": _NOTHING}]})]
 
 OPTIONS = frozenset(
     {
@@ -268,6 +308,8 @@ class RunCreate(Body):
     """Of runs without a thread; it means nothing here."""
     after_seconds: Annotated[float, Field(ge=0, le=SECONDS_MAX, allow_inf_nan=False)] | None = None
     webhook: Unsupported = None
+    langsmith_tracer: Meaningless = None
+    feedback_keys: Meaningless = None
     stream_resumable: bool | None = None
     command: CommandOption = None
     checkpoint: CheckpointOption = None

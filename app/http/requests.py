@@ -19,8 +19,8 @@ T = TypeVar("T", bound=BaseModel)
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _WHOLE_NUMBER = re.compile(r"[0-9]{1,18}")
-_YES = frozenset({"1", "true", "yes", "on"})
-_NO = frozenset({"", "0", "false", "no", "off"})
+YES = frozenset({"1", "true", "yes", "on"})
+NO = frozenset({"", "0", "false", "no", "off"})
 
 LIMIT_MAX = 1000
 OFFSET_MAX = 2**53
@@ -97,9 +97,9 @@ def number(request: Request, name: str, default: int, low: int, high: int) -> in
 def flag(request: Request, name: str) -> bool:
     """Return a yes or no from the query; no if it is absent."""
     text = request.query_params.get(name, "").lower()
-    if text not in _YES | _NO:
+    if text not in YES | NO:
         raise UnprocessableError(f"{name}: expected true or false")
-    return text in _YES
+    return text in YES
 
 
 def values(request: Request, name: str) -> list[str]:

@@ -20,7 +20,7 @@ from ...domain.errors import (
 from ..engine import Engine
 from ..views import RunResult, RunView
 from . import models
-from .documentation import TEXT, TEXTS, WHOLE_NUMBER, YES_OR_NO, documented
+from .documentation import LIMIT, OFFSET, TEXT, TEXTS, YES_OR_NO, documented
 from .following import OnGone, StreamResponse, WaitResponse, held
 from .modes import Frames
 from .objects import DEFAULT_STREAM_MODES, RUN_FIELDS, picked, result_object, run_object
@@ -167,7 +167,7 @@ def _path(view: RunView) -> str:
     "/threads/{thread_id}/runs",
     openapi_extra=documented(
         "thread_id",
-        query={"limit": WHOLE_NUMBER, "offset": WHOLE_NUMBER, "status": TEXT, "select": TEXTS},
+        query={"limit": LIMIT, "offset": OFFSET, "status": TEXT, "select": TEXTS},
     ),
 )
 async def list_runs(request: Request) -> Response:
@@ -248,10 +248,11 @@ async def stream_run(request: Request) -> Response:
 async def cancel_run(request: Request) -> Response:
     """Stop a run in flight; its work stays (`action=interrupt`) or is gone (`action=rollback`)."""
     thread_id, run_id = thread_id_of(request), run_id_of(request)
+    waits = flag(request, "wait")
     engine = engine_of(request)
     with engine.follow_run(thread_id, run_id, is_streaming=False) as follower:
         await engine.cancel_run(thread_id, run_id, action=_action(request))
-        if not flag(request, "wait"):
+        if not waits:
             return Response(status_code=202)
         async for part in follower.parts():
             if isinstance(part, RunResult):

@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ... import __version__
+from . import support
 from .responses import JsonResponse
 
 router = APIRouter(tags=["system"])
@@ -19,7 +20,6 @@ NOT_YET = (
     ("POST", "/runs/batch"),
     ("GET", "/runs/{run_id}/stream"),
     ("PATCH", "/threads/{thread_id}/state"),
-    ("GET", "/threads/{thread_id}/stream"),
     ("POST", "/threads/{thread_id}/commands"),
     ("POST", "/threads/{thread_id}/stream/events"),
     ("PUT", "/store/items"),
@@ -34,6 +34,7 @@ NOT_YET = (
     ("GET", "/runs/crons/{cron_id}"),
     ("PATCH", "/runs/crons/{cron_id}"),
     ("DELETE", "/runs/crons/{cron_id}"),
+    ("POST", "/ui/{assistant_id}"),
 )
 """Calls of the official SDKs. What they are is no secret to a caller: each is refused by name."""
 
@@ -45,7 +46,7 @@ async def ok() -> Response:
 
 
 @router.get("/info")
-async def info() -> Response:
+async def info(request: Request) -> Response:
     """Say what this server is, and what it can do."""
     flags = {
         "assistants": True,
@@ -56,9 +57,9 @@ async def info() -> Response:
         "strict_resume": False,
     }
     host = {"kind": "self-hosted", "name": "threadfold"}
-    return JsonResponse(
-        {"version": __version__, "langgraph_py_version": None, "flags": flags, "host": host}
-    )
+    content = {"version": __version__, "langgraph_py_version": None, "flags": flags, "host": host}
+    matrix = support.rows(request.app.openapi(), NOT_YET)
+    return JsonResponse({**content, "support": support.compact(matrix)})
 
 
 async def _not_yet(request: Request) -> Response:

@@ -14,7 +14,7 @@ from ..extraction import path_of
 from ..search import ThreadFilter
 from ..views import StateView
 from . import models
-from .documentation import TEXT, TEXTS, WHOLE_NUMBER, YES_OR_NO, documented
+from .documentation import LIMIT, TEXT, TEXTS, YES_OR_NO, documented
 from .objects import (
     STATE_FIELDS,
     THREAD_FIELDS,
@@ -235,7 +235,7 @@ async def update_state(request: Request) -> Response:
 
 @router.get(
     "/threads/{thread_id}/history",
-    openapi_extra=documented("thread_id", query={"limit": WHOLE_NUMBER, "before": TEXT}),
+    openapi_extra=documented("thread_id", query={"limit": LIMIT, "before": TEXT, "select": TEXTS}),
 )
 async def get_history(request: Request) -> Response:
     """Return states, newest first, without those of rolled-back runs."""

@@ -553,7 +553,7 @@ async def test_the_server_says_what_it_is(url: str) -> None:
         assert (await raw.get("/ok")).json() == {"ok": True}
         info = (await raw.get("/info")).json()
         assert info["flags"]["assistants"] is True
-        assert set(info) == {"version", "langgraph_py_version", "flags", "host"}
+        assert set(info) == {"version", "langgraph_py_version", "flags", "host", "support"}
         assert (await raw.get("/docs")).status_code == 200
         paths = (await raw.get("/openapi.json")).json()["paths"]
     schema = paths["/threads/{thread_id}/runs"]["post"]["requestBody"]["content"]
