@@ -15,6 +15,7 @@ from ..domain.ports import Lease
 from .checkpoint_logs import AttemptLog
 from .hub import Emitted
 from .recording import Recorder, described
+from .temporary import TemporaryRecorder
 from .waiting import wait_for
 
 if TYPE_CHECKING:
@@ -77,10 +78,16 @@ class Attempt:
         self._clock = clock
         self._ids = ids
         self._tasks = tasks
-        self._recorder = Recorder(
-            self._lease, executor, settings, is_sync=run.accepted.kwargs.get("durability") == "sync",
-            clock=clock, ids=ids, tasks=tasks,
-        )  # fmt: skip
+        if thread.is_temporary:
+            self._recorder: Recorder = TemporaryRecorder(
+                self._lease, thread, executor, hub, settings, clock=clock, ids=ids, tasks=tasks
+            )
+        else:
+            self._recorder = Recorder(
+                self._lease, executor, settings,
+                is_sync=run.accepted.kwargs.get("durability") == "sync",
+                clock=clock, ids=ids, tasks=tasks,
+            )  # fmt: skip
         self._log = AttemptLog(self._lease, self._recorder, executor, wholes)
         self._handle: TaskHandle | None = None
         self._alarm: TaskHandle | None = None
@@ -133,6 +140,8 @@ class Attempt:
     @property
     def _saves_at_exit(self) -> bool:
         asked = self._run.accepted.kwargs
+        if self._thread.is_temporary:  # Nothing is saved at all.
+            return False
         durability = asked.get("durability")
         return durability == "exit" or (not durability and asked.get("checkpoint_during") is False)
 
@@ -267,6 +276,7 @@ class Attempt:
             ids=self._ids,
             kwargs=accepted.kwargs,
             log=self._log,
+            hold=self._recorder.hold if isinstance(self._recorder, TemporaryRecorder) else None,
         )
 
     def _emit(self, mode: str, data: Json) -> None:

@@ -9,6 +9,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
+from ..domain.ends import end_status
 from ..domain.events import (
     CheckpointRecorded,
     CheckpointsHidden,
@@ -31,7 +32,6 @@ from ..domain.events import (
     ToolCallRecorded,
     WritesRecorded,
 )
-from ..domain.thread import end_status
 from ..domain.typed import is_message, plain
 
 if TYPE_CHECKING:

@@ -11,10 +11,11 @@ from ..infrastructure.graphs.read_only_state import ReadOnlyState
 from ..infrastructure.graphs.registry import GraphRegistry
 from ..infrastructure.log.opening import open_store
 from ..infrastructure.log.sqlite import SQLiteSettings
+from ..infrastructure.work.calling import HttpCaller
 from ..infrastructure.work.system import AsyncioTasks, SystemClock, SystemIds
 
 if TYPE_CHECKING:
-    from ..domain.ports import Clock, EventStore, Ids, Tasks
+    from ..domain.ports import Caller, Clock, EventStore, Ids, Tasks
     from .settings import Settings
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "ReadOnlyState",
     "RunHandle",
     "Update",
+    "default_caller",
     "default_ports",
 ]
 
@@ -40,6 +42,13 @@ class Ports:
     tasks: Tasks
     holder: str
     """This process's name in leases."""
+    caller: Caller | None = None
+    """Calls webhooks; None: the real one."""
+
+
+def default_caller(settings: Settings) -> Caller:
+    """Return what calls webhooks over HTTP."""
+    return HttpCaller(allows_private=settings.webhook_allows_private)
 
 
 def default_ports(url: str, settings: Settings) -> Ports:

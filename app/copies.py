@@ -21,7 +21,7 @@ async def copy_intents(wholes: WholeThreads, thread_id: str, copy_id: str) -> li
     Neither the run in flight nor what was rolled back is in it.
     """
     source = await wholes.load(thread_id)
-    if not source.is_present:
+    if not source.is_visible:
         raise ThreadNotFoundError(thread_id=thread_id)
     standing = source if source.base is None else source.changed(state=source.base)
     saved: list[Intent] = []

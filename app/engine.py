@@ -11,28 +11,27 @@ from ..domain.commands import (
     DeleteRun,
     DeleteThread,
     PatchThread,
-    SubmitRun,
 )
-from ..domain.errors import (
-    QueueFullError,
-    RunNotFoundError,
-    StoreError,
-    ThreadBusyError,
-)
+from ..domain.errors import RunNotFoundError
 from ..domain.values import canonical
-from .bootstrap import GraphRegistry, default_ports
+from .answers import Answers
+from .bootstrap import GraphRegistry, default_caller, default_ports
 from .checkpoint_logs import WholeThreads
 from .copies import copy_intents
 from .doctor import Doctor
 from .executor import Executor
 from .hub import Hub
-from .options import accepted_options, named_checkpoint, resumes
+from .options import named_checkpoint
+from .posting import Posting
 from .queries import Queries
 from .settings import Settings
 from .states import States
 from .streams import Streams
+from .submissions import Submissions
 from .updates import Updates
+from .upkeep import Upkeep
 from .views import thread_view
+from .webhooks import Webhooks
 from .worker import Worker
 
 if TYPE_CHECKING:
@@ -41,9 +40,11 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any, Self
 
-    from ..domain.ports import TaskHandle
+    from ..domain.ports import KeptAnswer, TaskHandle
     from ..domain.strategies import MultitaskStrategy
     from ..domain.values import JsonObject
+    from .answers import Keep
+    from .appends import Outcome
     from .bootstrap import Ports
     from .streams import Follower
     from .views import RunResult, RunView, StateView, ThreadView
@@ -78,6 +79,7 @@ class Engine:
             clock=ports.clock,
             ids=ports.ids,
             tasks=ports.tasks,
+            post=Posting(self._hub, ids=ports.ids).deliveries,
         )
         self._wholes = WholeThreads(ports.store, self._executor)
         self._states = States(ports.store, self._executor, self._wholes, self.graphs)
@@ -93,6 +95,19 @@ class Engine:
         self._worker = Worker(
             ports.store, self._executor, self._hub, self.graphs, self._wholes, self.settings,
             holder=ports.holder, clock=ports.clock, ids=ports.ids, tasks=ports.tasks,
+        )  # fmt: skip
+        self.answers = Answers(ports.store, self.settings, clock=ports.clock)
+        caller = ports.caller or default_caller(self.settings)
+        self._webhooks = Webhooks(
+            ports.store, self._hub, caller, self.settings,
+            clock=ports.clock, ids=ports.ids, tasks=ports.tasks,
+        )  # fmt: skip
+        self._upkeep = Upkeep(
+            self._executor, self.answers, self._webhooks, self.settings, clock=ports.clock
+        )
+        self.submissions = Submissions(
+            ports.store, self._executor, self._worker, self._updates, self.queries, self.graphs,
+            self.settings, ids=ports.ids, caller=caller,
         )  # fmt: skip
         self._follow: TaskHandle | None = None
         self._drain: TaskHandle | None = None
@@ -116,8 +131,9 @@ class Engine:
             self._executor.seen_position = await self._ports.store.head_position()
             if self.settings.worker_slots:
                 await self._worker.start()
-            self._follow = self._ports.tasks.start(self._take_up(), "follow other processes")
+            self._follow = self._ports.tasks.start(self._upkeep.run(), "follow other processes")
             await self._ports.store.erase_pending()
+            self._webhooks.start()
         except BaseException:
             await self.close()
             raise
@@ -130,6 +146,7 @@ class Engine:
         if self._follow is not None:
             self._follow.cancel()
         await self.drain()
+        await self._webhooks.stop()
         self._hub.close()
         await self._ports.store.close()
 
@@ -152,14 +169,6 @@ class Engine:
         trace: TracebackType | None,
     ) -> None:
         await self.close()
-
-    async def _take_up(self) -> None:
-        while True:
-            await self._ports.clock.sleep(self.settings.poll_seconds)
-            try:
-                await self._executor.take_up()
-            except StoreError:
-                logger.exception("could not look for what other processes wrote; trying again")
 
     def graph(
         self, graph_id: str, *, state: type[Any] | None = None, closes_tool_calls: bool = True
@@ -207,13 +216,19 @@ class Engine:
         *,
         metadata: Mapping[str, object] | None = None,
         if_exists: Literal["raise", "do_nothing"] = "raise",
+        keep: Keep[ThreadView] | None = None,
     ) -> ThreadView:
         """Create a thread. Raises ThreadExistsError, unless an existing one is to be left as it is."""
         thread_id = thread_id or self._ports.ids.thread_id()
         command = CreateThread(
             thread_id=thread_id, metadata=_object(metadata, "metadata"), if_exists=if_exists
         )
-        return thread_view(thread_id, (await self._executor.execute(thread_id, command)).thread)
+
+        def kept(outcome: Outcome) -> KeptAnswer | None:
+            return None if keep is None else keep(thread_view(thread_id, outcome.thread))
+
+        outcome = await self._executor.execute(thread_id, command, keep=kept if keep else None)
+        return thread_view(thread_id, outcome.thread)
 
     async def get_thread(self, thread_id: str) -> ThreadView:
         """Return a thread. Raises ThreadNotFoundError."""
@@ -267,9 +282,13 @@ class Engine:
         """Return a fresh run id, for a caller that wants to follow a run from before its acceptance."""
         return self._ports.ids.run_id()
 
+    def new_thread_id(self) -> str:
+        """Return a fresh thread id."""
+        return self._ports.ids.thread_id()
+
     async def submit_run(
         self,
-        thread_id: str,
+        thread_id: str | None,
         assistant_id: str,
         *,
         input: object = None,
@@ -280,12 +299,16 @@ class Engine:
         metadata: Mapping[str, object] | None = None,
         kwargs: Mapping[str, object] | None = None,
         if_not_exists: Literal["reject", "create"] = "reject",
+        on_completion: Literal["delete", "keep"] = "delete",
     ) -> RunView:
         """Accept a run, durably, and do to the runs in flight what the strategy says, in one append.
 
+        Without a thread, nothing is kept of what it does: who follows it has its parts and its result, and after its end it is
+        gone; with `on_completion="keep"` it is the first run of a new thread.
+
         The same `run_id` again changes nothing. `kwargs` is what the graph gets beside the input: `config`, `context`,
         `durability`; of LangGraph's graphs also `command`, `interrupt_before`, `interrupt_after`, `stream_mode`,
-        `stream_subgraphs`, `checkpoint`.
+        `stream_subgraphs`, `checkpoint`; and `webhook`.
 
         Raises:
             ThreadNotFoundError: no such thread, and `if_not_exists` is not "create".
@@ -297,51 +320,19 @@ class Engine:
             CheckpointNotFoundError: it starts from a checkpoint that is not there.
             QueueFullError: too many runs in flight.
         """
-        assistant, graph_id = self.graphs.resolve(assistant_id)
-        run_id = run_id or self.new_run_id()
-        limit = timeout_seconds or self.settings.run_timeout_seconds
-        runner = self.graphs.runner(graph_id)
-        given = canonical(input, "input")
-        own = _object(metadata, "metadata")
-        asked = accepted_options(runner, given, own, _object(kwargs, "kwargs"))
-        await self._require_checkpoint(thread_id, asked, is_new=if_not_exists == "create")
-        command = SubmitRun(
-            thread_id=thread_id,
-            run_id=run_id,
-            assistant_id=assistant,
-            graph_id=graph_id,
-            input=runner.prepare(given, self._ports.ids),
-            is_typed=runner.is_typed,
-            is_resume=resumes(asked),
+        return await self.submissions.submit(
+            thread_id or self.new_thread_id(),
+            assistant_id,
+            input=input,
             multitask_strategy=multitask_strategy,
+            run_id=run_id or self.new_run_id(),
             after_seconds=after_seconds,
-            timeout_seconds=limit,
-            metadata=own,
-            kwargs=asked,
-            if_not_exists=if_not_exists,
-            runs_in_flight_max=self.settings.runs_in_flight_max,
+            timeout_seconds=timeout_seconds,
+            metadata=metadata,
+            kwargs=kwargs,
+            if_not_exists=if_not_exists if thread_id else "create",
+            is_stateless=thread_id is None and on_completion == "delete",
         )
-        known = self._executor.cached(thread_id)
-        if multitask_strategy == "interrupt" and not (known and run_id in known.runs):
-            await self._worker.flush(thread_id)  # Its finished steps stay.
-        try:
-            outcome = await self._worker.submit(thread_id, command)
-        except (ThreadBusyError, QueueFullError):
-            # A retry of a run that has ended gets that run, whatever is in flight now.
-            if await self._ports.store.get_run(thread_id, run_id) is None:
-                raise
-            return await self.queries.get_run(thread_id, run_id)
-        return await self.queries.accepted_run(thread_id, run_id, outcome)
-
-    async def _require_checkpoint(self, thread_id: str, asked: JsonObject, *, is_new: bool) -> None:
-        """Raise CheckpointNotFoundError if a run is to start from a checkpoint that the thread does not have."""
-        given = asked.get("checkpoint")
-        checkpoint = given if isinstance(given, dict) else None
-        named = named_checkpoint(checkpoint, asked.get("checkpoint_id"), thread_id)
-        if "checkpoint_id" in named and (
-            is_new or (await self._executor.load(thread_id)).is_present
-        ):
-            await self._updates.require_checkpoint(thread_id, named)
 
     async def get_run(self, thread_id: str, run_id: str) -> RunView:
         """Return a run. Raises RunNotFoundError, also when it was rolled back."""
@@ -368,7 +359,7 @@ class Engine:
             ThreadNotFoundError, RunNotFoundError: no such thread or run.
             RunEndedError: it has ended already.
         """
-        await self.queries.thread(thread_id)
+        await self.queries.thread_of_runs(thread_id)
         row = await self._ports.store.get_run(thread_id, run_id)
         if row is None or row.is_hidden:
             raise RunNotFoundError(run_id=run_id, message="No runs found to cancel.")

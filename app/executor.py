@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakValueDictionary
 
-from ..domain.decisions import decide
 from ..domain.errors import (
     ContentionError,
     RefusedError,
@@ -17,21 +15,21 @@ from ..domain.errors import (
     StoreUnavailableError,
     VersionConflictError,
 )
-from ..domain.events import RecordedEvent, RunAccepted, RunRolledBack, RunStarted
 from ..domain.ports import Append, Lease, StoredSnapshot
 from ..domain.snapshots import SNAPSHOT_SCHEMA
-from ..domain.thread import EMPTY_THREAD, Thread, evolve, fold
+from ..domain.thread import EMPTY_THREAD, Thread, fold
+from .appends import Appends, Envelope, Outcome, Post, decided, no_post
 from .cache import ThreadCache
-from .hub import Committed
-from .rows import hidden_runs, hides_all, run_rows, thread_row
+from .hub import Committed, Posted
 from .snapshot_codec import decode_snapshot, encode_snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
 
-    from ..domain.events import Events
+    from ..domain.events import RecordedEvent
     from ..domain.graph_ports import Intent
     from ..domain.ports import Clock, EventStore, Ids, Tasks
+    from .answers import Keep
     from .hub import Hub
     from .settings import Settings
 
@@ -43,24 +41,6 @@ INTENTS_AT_ONCE = 500
 
 EVENTS_AT_ONCE = 2_000
 """Events that a cold load reads and folds at a time, so that it does not hold up the event loop."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Envelope:
-    """What goes with a command's events into their append."""
-
-    actor: str | None
-    holder: str | None
-    release: Lease | None
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a command came to: the events that were appended, and the thread before and after them."""
-
-    events: tuple[RecordedEvent, ...]
-    before: Thread
-    thread: Thread
 
 
 class Executor:
@@ -75,6 +55,7 @@ class Executor:
         clock: Clock,
         ids: Ids,
         tasks: Tasks,
+        post: Post = no_post,
     ) -> None:
         self._store = store
         self._hub = hub
@@ -88,9 +69,11 @@ class Executor:
             is_held=lambda thread_id, thread: bool(thread.runs) or hub.has_listeners(thread_id),
             on_drop=lambda thread_id: self._snapshots.pop(thread_id, None),
         )
+        self._appends = Appends(settings, post)
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._snapshots: dict[str, int] = {}
         self._snapshotting: set[str] = set()
+        self._has_to_erase = self._is_erasing = False
         self.seen_position = 0
         """Every event up to here was written by this process, or taken up by it."""
 
@@ -103,30 +86,34 @@ class Executor:
         actor: str | None = None,
         holder: str | None = None,
         release: Lease | None = None,
+        keep: Keep[Outcome] | None = None,
     ) -> Outcome:
         """Decide on the newest state and append what was decided, durably.
 
         Several intents are decided one after the other, each on what the one before it made, and appended as one: all or
         nothing. It is carried out also if the caller is cancelled meanwhile. `holder` names the process that gets the lease of
-        a run that this starts; `release` is the lease of an attempt whose code has stopped by itself.
+        a run that this starts; `release` is the lease of an attempt whose code has stopped by itself. `keep` makes the answer
+        that is kept with what is appended.
 
         Raises:
-            RefusedError: the domain refused; nothing was written.
+            RefusedError: the domain refused, or the answer's key is taken; nothing was written.
             ContentionError: other processes got in first for too long.
             StoreUnavailableError: the write is known not to stand.
         """
         return await self._uninterrupted(
-            self._execute(thread_id, intents, _Envelope(actor, holder, release)),
+            self._execute(thread_id, intents, Envelope(actor, holder, release, keep)),
             f"execute {thread_id}",
         )
 
-    def begin(self, thread_id: str, *intents: Intent, holder: str) -> asyncio.Future[Outcome]:
+    def begin(
+        self, thread_id: str, *intents: Intent, holder: str, keep: Keep[Outcome] | None = None
+    ) -> asyncio.Future[Outcome]:
         """Begin to execute what `execute` does, in the order of the calls to both; return its outcome to come."""
-        work = self._execute(thread_id, intents, _Envelope(None, holder, None))
+        work = self._execute(thread_id, intents, Envelope(None, holder, None, keep))
         return self._begun(work, f"execute {thread_id}")
 
     async def _execute(
-        self, thread_id: str, intents: Sequence[Intent], envelope: _Envelope
+        self, thread_id: str, intents: Sequence[Intent], envelope: Envelope
     ) -> Outcome:
         async with self._lock(thread_id):
             deadline = self._clock.monotonic() + self._settings.contention_seconds
@@ -147,16 +134,16 @@ class Executor:
                 thread = await self._refreshed(thread_id)
 
     async def _try(
-        self, thread_id: str, thread: Thread, intents: Sequence[Intent], envelope: _Envelope
+        self, thread_id: str, thread: Thread, intents: Sequence[Intent], envelope: Envelope
     ) -> Outcome | None:
         """Decide once; return None if the thread turned out to be a newer one."""
         now = max(self._clock.now(), thread.updated_at + MICROSECOND)
         try:
             if len(intents) < INTENTS_AT_ONCE:
-                planned, threads = _decided(thread_id, thread, intents, now, envelope)
+                planned, threads = decided(thread_id, thread, intents, now, envelope)
             else:
                 planned, threads = await asyncio.to_thread(
-                    _decided, thread_id, thread, intents, now, envelope
+                    decided, thread_id, thread, intents, now, envelope
                 )
         except RefusedError:
             # A refusal is an answer too: it must not rest on a state that another process has moved on from.
@@ -167,7 +154,7 @@ class Executor:
             if await self._store.head_version(thread_id) > thread.version:
                 return None
             return Outcome((), thread, thread)
-        append = self._planned(thread_id, thread, threads[-1], planned, envelope)
+        append = self._appends.planned(thread_id, thread, threads, planned, envelope)
         try:
             recorded = await self._store.append(append)
         except VersionConflictError:
@@ -175,31 +162,6 @@ class Executor:
         except RunIdTakenError:
             return Outcome((), thread, thread)  # A retry of a run that ended long ago.
         return self._committed(append, recorded, thread, threads)
-
-    def _planned(
-        self,
-        thread_id: str,
-        before: Thread,
-        after: Thread,
-        planned: Sequence[RecordedEvent],
-        envelope: _Envelope,
-    ) -> Append:
-        events = tuple(recorded.event for recorded in planned)
-        return Append(
-            thread_id=thread_id,
-            expected_version=before.version,
-            events=events,
-            recorded_at=planned[0].recorded_at,
-            thread=thread_row(thread_id, after),
-            runs=run_rows(thread_id, before, after, planned),
-            hide_runs=hidden_runs(planned),
-            accepts=frozenset(e.run_id for e in events if isinstance(e, RunAccepted)),
-            lease=_lease(thread_id, events, envelope.holder),
-            release=envelope.release,
-            erase_runs=self._erased(events),
-            erase_thread=hides_all(planned),
-            actor=envelope.actor,
-        )
 
     def _committed(
         self,
@@ -215,17 +177,26 @@ class Executor:
         self._hub.publish(Committed(thread_id, recorded, before, after, tuple(threads)))
         if append.erase_runs or append.erase_thread:
             self._snapshots.pop(thread_id, None)
-            self._tasks.start(self._erase(), "erasure")
+            self._erase_soon()
+        if append.deliveries:
+            self._hub.publish(Posted(thread_id))
         self._maybe_snapshot(thread_id, after)
         return Outcome(recorded, before, after)
 
-    def _erased(self, events: Events) -> tuple[str, ...]:
-        if self._settings.retention == "keep":
-            return ()
-        return tuple(event.run_id for event in events if isinstance(event, RunRolledBack))
+    def _erase_soon(self) -> None:
+        """Have one task erase all that there is to erase, also what comes while it does."""
+        self._has_to_erase = True
+        if not self._is_erasing:
+            self._is_erasing = True
+            self._tasks.start(self._erase(), "erasure")
 
     async def _erase(self) -> None:
-        await self._store.erase_pending()
+        try:
+            while self._has_to_erase:
+                self._has_to_erase = False
+                await self._store.erase_pending()
+        finally:
+            self._is_erasing = False
 
     def _advance(self, events: Sequence[RecordedEvent]) -> None:
         """Move on over events of our own, as long as no other process's stand before them."""
@@ -244,6 +215,10 @@ class Executor:
     async def _load(self, thread_id: str) -> Thread:
         async with self._lock(thread_id):
             return await self._refreshed(thread_id)
+
+    def expect_new(self, thread_id: str) -> None:
+        """Take it that a thread, whose id was just made, has no events: then nobody has to look."""
+        self._cache.put(thread_id, EMPTY_THREAD)
 
     def cached(self, thread_id: str) -> Thread | None:
         """Return the thread as this process last saw it."""
@@ -373,26 +348,3 @@ class Executor:
 
         self._tasks.start(run(), name)
         return result
-
-
-def _decided(
-    thread_id: str, thread: Thread, intents: Sequence[Intent], now: datetime, envelope: _Envelope
-) -> tuple[list[RecordedEvent], list[Thread]]:
-    """Decide intent by intent; return the events with their places, and the thread as it will stand after each."""
-    planned: list[RecordedEvent] = []
-    threads: list[Thread] = []
-    for intent in intents:
-        command = intent(thread, now) if callable(intent) else intent
-        for event in () if command is None else decide(command, thread):
-            recorded = RecordedEvent(thread_id, thread.version + 1, 0, now, event, envelope.actor)
-            planned.append(recorded)
-            thread = evolve(thread, recorded)
-            threads.append(thread)
-    return planned, threads
-
-
-def _lease(thread_id: str, events: Events, holder: str | None) -> Lease | None:
-    for event in events:
-        if isinstance(event, RunStarted) and holder is not None:
-            return Lease(thread_id, event.run_id, event.attempt, holder)
-    return None

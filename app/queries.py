@@ -10,20 +10,20 @@ from ..domain.errors import (
     RunNotFoundError,
     ThreadNotFoundError,
 )
-from ..domain.events import RunAccepted, RunError, RunFailed, RunSucceeded, RunTimedOut
+from ..domain.events import RunAccepted
 from ..domain.shared_list import SharedList
 from ..domain.typed import plain, plain_object
 from ..domain.values import canonical
 from .options import named_checkpoint
+from .results import ended_result
 from .rows import in_flight_row
 from .search import ALL, ThreadFilter, find_threads
-from .state_values import StateValues
 from .views import RunResult, RunView, StateView, ThreadView, thread_view
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ..domain.events import RecordedEvent, ThreadEvent
+    from ..domain.events import RecordedEvent
     from ..domain.ports import EventStore, RunRow
     from ..domain.thread import Thread
     from ..domain.values import Json, JsonObject
@@ -44,6 +44,13 @@ class Queries:
 
     async def thread(self, thread_id: str) -> Thread:
         """Return the thread's fold. Raises ThreadNotFoundError."""
+        thread = await self._executor.load(thread_id)
+        if not thread.is_visible:
+            raise ThreadNotFoundError(thread_id=thread_id)
+        return thread
+
+    async def thread_of_runs(self, thread_id: str) -> Thread:
+        """Return the thread's fold, also that of a temporary one. Raises ThreadNotFoundError."""
         thread = await self._executor.load(thread_id)
         if not thread.is_present:
             raise ThreadNotFoundError(thread_id=thread_id)
@@ -79,7 +86,7 @@ class Queries:
         views: list[ThreadView] = []
         for row in rows[:limit]:
             thread = await self._executor.load(row.thread_id)
-            if thread.is_present:  # It may have been deleted meanwhile.
+            if thread.is_visible:  # It may have been deleted meanwhile.
                 views.append(thread_view(row.thread_id, thread))
         return views, len(rows) > limit
 
@@ -163,14 +170,22 @@ class Queries:
 
     async def accepted_run(self, thread_id: str, run_id: str, outcome: Outcome) -> RunView:
         """Return the run that a submission came to: just accepted, or, on a retry, what it was accepted as before."""
-        for recorded in outcome.events:
-            event = recorded.event
-            if isinstance(event, RunAccepted) and event.run_id == run_id:
-                # As it was accepted, although it may have been started in the same append.
-                run = outcome.thread.runs[run_id].changed(status="pending", attempt=0)
-                row = in_flight_row(thread_id, run)
-                return _run_view(row, event, outcome.thread)
-        return await self.get_run(thread_id, run_id)
+        return accepted_view(thread_id, run_id, outcome) or await self.get_run(thread_id, run_id)
+
+    async def find_run(self, run_id: str) -> RunView:
+        """Return a run whose thread is not known. Raises RunNotFoundError."""
+        row = await self._store.find_run(run_id)
+        if row is None or row.is_hidden:
+            raise RunNotFoundError(run_id=run_id)
+        (view,) = await self._run_views((row,))
+        return view
+
+    async def rolled_back_result(self, thread_id: str, run_id: str) -> RunResult | None:
+        """Return how a run ended that was rolled back; None, if it was not."""
+        row = await self._store.get_run(thread_id, run_id)
+        if row is None or row.status != "rolled_back":
+            return None
+        return await self.result(row)
 
     async def list_runs(
         self, thread_id: str, *, status: str | None = None, limit: int = 10, offset: int = 0
@@ -192,7 +207,7 @@ class Queries:
         versions = sorted(row.accepted_version for row in rows)
         recorded = await self._store.read_run(rows[0].thread_id, versions)
         accepted = {e.version: e.event for e in recorded if isinstance(e.event, RunAccepted)}
-        return [_run_view(row, accepted[row.accepted_version], thread) for row in rows]
+        return [run_view(row, accepted[row.accepted_version], thread) for row in rows]
 
     async def result(self, row: RunRow) -> RunResult:
         """Return how an ended run ended."""
@@ -218,35 +233,22 @@ class Queries:
         return events
 
 
-def ended_result(run_id: str, end: RecordedEvent, thread: Thread) -> RunResult:
-    """Return how a run ended, from the event that ended it and the thread as it stood after that."""
-    event = end.event
-    error: RunError | None = None
-    match event:
-        case RunFailed(error=error):
-            status = "error"
-        case RunTimedOut():
-            status, error = "timeout", thread.state.error
-        case _:
-            known = {"RunSucceeded": "success", "RunInterrupted": "interrupted"}
-            status = known.get(event.type, "rolled_back")
-    if status == "rolled_back":
-        message = f"Run {run_id} was rolled back"
-        error = RunError(error="RunRolledBack", message=message)
-    questions = _questions(event) if status == "success" else ()
-    values = StateValues(thread.state, thread.items)
-    return RunResult(run_id, status, values, error, thread.state.next, questions)
+def accepted_view(thread_id: str, run_id: str, outcome: Outcome) -> RunView | None:
+    """Return the run as it was just accepted; None, if it was not."""
+    for recorded in outcome.events:
+        event = recorded.event
+        if isinstance(event, RunAccepted) and event.run_id == run_id:
+            # As it was accepted, although it may have been started in the same append.
+            run = outcome.thread.runs[run_id].changed(status="pending", attempt=0)
+            return run_view(in_flight_row(thread_id, run), event, outcome.thread)
+    return None
 
 
-def _questions(event: ThreadEvent) -> tuple[JsonObject, ...]:
-    tasks = event.tasks if isinstance(event, RunSucceeded) else ()
-    return tuple(interrupt for task in tasks for interrupt in task.interrupts)
-
-
-def _run_view(row: RunRow, event: RunAccepted, thread: Thread) -> RunView:
+def run_view(row: RunRow, event: RunAccepted, thread: Thread) -> RunView:
+    """Return a run, of its row and of what was accepted."""
     own = {"graph_id": row.graph_id, "assistant_id": row.assistant_id}
     metadata: JsonObject = {**thread.metadata, **event.metadata, **own}
-    return RunView(row, event, _input(event), metadata)
+    return RunView(row, event, _input(event), metadata, thread.is_temporary)
 
 
 def _input(event: RunAccepted) -> Json:

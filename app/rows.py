@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..domain.ends import end_status
 from ..domain.events import (
     RunAccepted,
     RunDeleted,
@@ -17,7 +18,6 @@ from ..domain.events import (
     ThreadDeleted,
 )
 from ..domain.ports import RunRow, ThreadRow
-from ..domain.thread import end_status
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +32,7 @@ def thread_row(thread_id: str, thread: Thread) -> ThreadRow:
     return ThreadRow(
         thread_id=thread_id,
         version=thread.version,
-        is_present=thread.is_present,
+        is_present=thread.is_visible,
         status=thread.status,
         has_in_flight=bool(thread.runs),
         created_at=thread.created_at,

@@ -18,8 +18,8 @@ from ..domain.events import (
     RunTimedOut,
     StepRecorded,
 )
-from .hub import Closed, Emitted
-from .queries import ended_result
+from .hub import Closed, Emitted, Folded, Posted
+from .results import result_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -111,6 +111,11 @@ class Follower:
                 self._parts.append(notice)
                 self._wake.set()
             return
+        if isinstance(notice, Posted):
+            return
+        if isinstance(notice, Folded):
+            self._take(notice.recorded, notice.thread)
+            return
         for recorded, thread in notice.steps():
             if recorded.version > self._version:
                 self._version = recorded.version
@@ -124,7 +129,7 @@ class Follower:
             case RunSucceeded() | RunFailed() | RunTimedOut() | RunInterrupted() | RunRolledBack():
                 if event.run_id != self._run_id:
                     return
-                self._parts.append(ended_result(self._run_id, recorded, thread))
+                self._parts.append(result_of(self._run_id, recorded, thread, self._hub))
             case _:
                 return
         self._wake.set()

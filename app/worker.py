@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ..domain.commands import Command, SubmitRun
     from ..domain.ports import Clock, EventStore, Ids, Lease, TaskHandle, Tasks
     from ..domain.thread import Run, Thread
+    from .answers import Keep
     from .attempts import Runners
     from .checkpoint_logs import WholeThreads
     from .executor import Executor, Outcome
@@ -263,14 +264,16 @@ class Worker:
             self._react(thread_id, thread)
         self._tidy(thread_id)
 
-    async def submit(self, thread_id: str, command: SubmitRun) -> Outcome:
+    async def submit(
+        self, thread_id: str, command: SubmitRun, keep: Keep[Outcome] | None = None
+    ) -> Outcome:
         """Execute the command; a run that may start at once in a free slot is accepted and started in one append."""
         place = self._claimed(thread_id)
         if place is None:
-            return await self._executor.execute(thread_id, command)
+            return await self._executor.execute(thread_id, command, keep=keep)
         outcome = self._executor.begin(
             thread_id, command, lambda thread, now: self._first(command, thread, now),
-            holder=self._holder,
+            holder=self._holder, keep=keep,
         )  # fmt: skip
         place.starting = self._tasks.start(
             self._submitted(thread_id, place, outcome), f"submit {command.run_id}"

@@ -12,6 +12,8 @@ EngineError
 │   ├── StaleAttemptError        the fence: a write of an ended or superseded attempt
 │   ├── NothingToResumeError
 │   ├── QueueFullError
+│   ├── KeyTakenError
+│   ├── KeyReusedError
 │   ├── CheckpointNotFoundError
 │   ├── AssistantNotFoundError
 │   ├── GraphNotFoundError
@@ -168,6 +170,28 @@ class QueueFullError(RefusedError):
             f"The thread has {runs_max} runs in flight, the most that is allowed. "
             "Wait for one to end.",
             runs_max=runs_max,
+        )
+
+
+class KeyTakenError(RefusedError):
+    """Another request under the same `Idempotency-Key` was first."""
+
+    key: str
+
+    def __init__(self, *, key: str) -> None:
+        super().__init__(
+            f"A request with the Idempotency-Key {key!r} is being answered. Try again.", key=key
+        )
+
+
+class KeyReusedError(RefusedError):
+    """The `Idempotency-Key` stands for a request with another body."""
+
+    key: str
+
+    def __init__(self, *, key: str) -> None:
+        super().__init__(
+            f"The Idempotency-Key {key!r} was used for a request with another body.", key=key
         )
 
 

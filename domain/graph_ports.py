@@ -133,6 +133,8 @@ class RunContext:
     kwargs: JsonObject
     """All that the run was given beside its input: command, interrupt_before, stream_mode, durability, …"""
     log: RunLog
+    hold: Callable[[Callable[[], GraphEnd]], None] | None = None
+    """Of a run that nothing is kept of, checkpoints neither: takes what says how it stands so far. None: all is recorded."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine, Sequence
+    from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
     from datetime import datetime
 
     from .events import Events, RecordedEvent
@@ -74,6 +74,40 @@ class HeldLease:
 
 
 @dataclass(frozen=True, slots=True)
+class KeptAnswer:
+    """What a request with an `Idempotency-Key` was answered: whoever asks the same again under that key gets it again.
+
+    `scope` is who asked, and at which route; `digest` is that of the body. `expires_at` ends it.
+    """
+
+    scope: str
+    key: str
+    digest: str
+    status: int
+    body: bytes
+    headers: JsonObject
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A call of a run's webhook, to be made at least once; its id is the same at every try.
+
+    `due_at` is when it is tried next; None: it is dead, and `error` says why. Then it has no `body` any more.
+    """
+
+    delivery_id: str
+    thread_id: str
+    run_id: str
+    url: str
+    body: bytes
+    created_at: datetime
+    due_at: datetime | None
+    tries: int = 0
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Append:
     """Events of one decision, with all that must become durable together with them.
 
@@ -99,6 +133,9 @@ class Append:
     erase_runs: Sequence[str] = ()
     erase_thread: bool = False
     actor: str | None = None
+    answer: KeptAnswer | None = None
+    """What the request that caused this is answered."""
+    deliveries: Sequence[Delivery] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +174,7 @@ class EventStore(Protocol):
         Raises:
             VersionConflictError: the thread is not at `expected_version`.
             RunIdTakenError: a run in `accepts` has a row already.
+            KeyTakenError: an answer is kept under the key of `answer` already.
             StoreUnavailableError: the write is known not to stand.
         """
         ...
@@ -215,6 +253,34 @@ class EventStore(Protocol):
         """Say that the attempt's code has stopped; unknown leases are ignored."""
         ...
 
+    async def find_answer(self, scope: str, key: str) -> KeptAnswer | None:
+        """Return the answer that is kept under a key, also one that has expired."""
+        ...
+
+    async def sweep_answers(self, now: datetime) -> int:
+        """Forget the answers that have expired; return how many they were."""
+        ...
+
+    async def list_deliveries(
+        self, *, due_before: datetime | None = None, limit: int = 100
+    ) -> tuple[Delivery, ...]:
+        """Return deliveries, oldest first: all of them, dead ones too, or those that are due by then, the most urgent first."""
+        ...
+
+    async def claim_deliveries(
+        self, now: datetime, until: datetime, *, limit: int
+    ) -> tuple[Delivery, ...]:
+        """Return deliveries to be tried now; to everybody else they are not due before `until`. It counts as a try."""
+        ...
+
+    async def settle_delivery(self, delivery_id: str, due_at: datetime | None, error: str) -> None:
+        """Say that a try has failed: it is due again then, or (None) it is dead."""
+        ...
+
+    async def finish_delivery(self, delivery_id: str) -> None:
+        """Say that it has arrived: it is forgotten."""
+        ...
+
     async def erase_pending(self) -> int:
         """Carry out the erasures that were asked for; return how many payloads were overwritten."""
         ...
@@ -265,6 +331,28 @@ class Ids(Protocol):
 
     def uniform(self, low: float, high: float) -> float:
         """Return a random number, for jitter."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class CallFailure:
+    """Why a call did not arrive; `is_final` if another try would not either."""
+
+    reason: str
+    is_final: bool = False
+
+
+class Caller(Protocol):
+    """Calls addresses that users name."""
+
+    def refusal(self, url: str) -> str | None:
+        """Return why this is no address that may be called, as far as that can be told without asking anybody."""
+        ...
+
+    async def post(
+        self, url: str, body: bytes, headers: Mapping[str, str], *, timeout_seconds: float
+    ) -> CallFailure | None:
+        """Post JSON; return None if it has arrived."""
         ...
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias, assert_never
 
 from .calls import calls_after, copied_calls
 from .channels import Items, apply
+from .ends import end_status, error_of
 from .events import (
     CheckpointRecorded,
     CheckpointsHidden,
@@ -21,8 +22,6 @@ from .events import (
     ResultRecorded,
     RunAccepted,
     RunDeleted,
-    RunEnded,
-    RunError,
     RunFailed,
     RunHandedOver,
     RunInterrupted,
@@ -104,6 +103,7 @@ class Thread(Value):
 
     version: int = 0
     is_present: bool = False
+    is_temporary: bool = False
     created_at: datetime = EPOCH
     updated_at: datetime = EPOCH
     state_updated_at: datetime = EPOCH
@@ -115,6 +115,11 @@ class Thread(Value):
     runs: Mapping[str, Run] = field(default_factory=dict[str, Run])
     last_run: EndedRun | None = None
     holder: str = ""
+
+    @property
+    def is_visible(self) -> bool:
+        """Whether callers see it: it is there, and for more than one run."""
+        return self.is_present and not self.is_temporary
 
     @property
     def status(self) -> ThreadStatus:
@@ -207,6 +212,7 @@ def _applied(thread: Thread, recorded: RecordedEvent, items: Items) -> Thread:  
         case ThreadCreated():
             return Thread(
                 is_present=True,
+                is_temporary=event.is_temporary,
                 created_at=at,
                 state_updated_at=at,
                 metadata=event.metadata,
@@ -353,7 +359,7 @@ def _ended(
         channels=apply(thread.state.channels, event.deltas),
         next=event.next,
         tasks=event.tasks,
-        error=_error(event),
+        error=error_of(event),
     )
     if state.calls:
         state = state.changed(calls=calls_after(event, state.calls))
@@ -361,30 +367,6 @@ def _ended(
         own = (event.first_item, event.first_item + len(event.items))
         state = state.changed(saved=state.saved.with_items(own))
     return thread.changed(state=state, base=None, active=None, state_updated_at=at)
-
-
-def end_status(event: RunEnded) -> RunStatus:
-    """Return the status that a run has after this end."""
-    match event:
-        case RunSucceeded():
-            return "success"
-        case RunFailed():
-            return "error"
-        case RunTimedOut():
-            return "timeout"
-        case _:
-            return "interrupted"
-
-
-def _error(event: RunEnded) -> RunError | None:
-    match event:
-        case RunFailed(error=error):
-            return error
-        case RunTimedOut(timeout_seconds=seconds):
-            message = f"the run took longer than {seconds:g} s"
-            return RunError(error="TimeoutError", message=message)
-        case _:
-            return None
 
 
 def _copied(thread: Thread, event: ThreadCopied, recorded: RecordedEvent) -> Thread:

@@ -9,7 +9,7 @@ from fastapi import FastAPI
 
 from ... import __version__
 from ..engine import Engine
-from . import assistants, problems, runs, system, threads
+from . import assistants, problems, runs, stateless, system, threads
 from .following import Following
 from .limits import BodyLimit
 
@@ -40,7 +40,13 @@ def create_app(engine: Engine) -> FastAPI:
     app.state.following = set[Following]()
     app.add_middleware(BodyLimit, bytes_max=engine.settings.body_bytes_max)
     problems.install(app)
-    for module in (runs, threads, system, assistants):  # The busiest first: each is asked in turn.
+    for module in (
+        runs,
+        stateless,
+        threads,
+        system,
+        assistants,
+    ):  # The busiest first: each is asked in turn.
         app.include_router(module.router)
     return app
 

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from ...domain.errors import CheckpointNotFoundError, InvalidInputError
 from ..search import ThreadFilter
-from ..views import StateView
+from ..views import StateView, ThreadView
 from . import models
 from .documentation import TEXT, TEXTS, WHOLE_NUMBER, YES_OR_NO, documented
 from .objects import (
@@ -23,6 +23,7 @@ from .objects import (
     thread_object,
     unknown_state_object,
 )
+from .once import Call, keeping, once
 from .problems import UnprocessableError
 from .requests import (
     LIMIT_MAX,
@@ -49,10 +50,20 @@ async def create_thread(request: Request) -> Response:
     """Create a thread."""
     body = await read_body(request, models.ThreadCreate)
     thread_id = None if body.thread_id is None else uuid_of(body.thread_id, "thread")
-    view = await engine_of(request).create_thread(
-        thread_id, metadata=body.metadata, if_exists=body.if_exists or "raise"
-    )
-    return JsonResponse(thread_object(view))
+
+    def created(view: ThreadView) -> tuple[object, dict[str, str]]:
+        return thread_object(view), {}
+
+    async def decide(call: Call | None) -> Response:
+        view = await engine_of(request).create_thread(
+            thread_id,
+            metadata=body.metadata,
+            if_exists=body.if_exists or "raise",
+            keep=keeping(call, created),
+        )
+        return JsonResponse(thread_object(view))
+
+    return await once(request, decide)
 
 
 @router.post("/threads/search", openapi_extra=documented(body=models.ThreadSearch))

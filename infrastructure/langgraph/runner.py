@@ -23,6 +23,7 @@ from .run_config import breakpoints, command_of, durability, run_context, runnab
 from .saver import CheckpointSaver
 from .schemas import drawable, schema_types, schemas_of, subgraph_schemas
 from .starting import Starting
+from .stateless import StatelessRun, sound_input
 from .states import end_at_rest, graph_end, graph_state
 from .streaming import asked_of, stream
 from .tool_recording import ToolRecorder
@@ -139,11 +140,24 @@ class LangGraphRunner:
         cancellation is raised when the code has unwound: it does not go on to its next step.
         """
         config = runnable_config(context)
+        if context.hold is not None:
+            return await self._run_stateless(config, context)
         async with self._graph(
             "threads.create_run", context.log, (context.run_id, context.attempt), config, context
         ) as (graph, saver, codec):
             control = RunControl()
             return await _until_stopped(self._run(graph, saver, codec, context, control), control)
+
+    async def _run_stateless(self, config: RunnableConfig, context: RunContext) -> GraphEnd:
+        """Run an attempt without a checkpointer."""
+        told = context.context or None
+        async with self._source.graph("threads.create_run", config, told) as graph:
+            codec = self._codec if graph is self._source.fixed else self._learn(graph)
+            run, control = StatelessRun(bound(graph, None), codec, context), RunControl()
+            given = self._given(codec, context)
+            if self._closes_tool_calls:
+                given = sound_input(graph, given)
+            return await _until_stopped(run.run(given, config, control), control)
 
     async def _run(
         self,
