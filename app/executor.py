@@ -194,7 +194,8 @@ class Executor:
         try:
             while self._has_to_erase:
                 self._has_to_erase = False
-                await self._store.erase_pending()
+                with contextlib.suppress(StoreUnavailableError):  # The next start takes it up.
+                    await self._store.erase_pending()
         finally:
             self._is_erasing = False
 

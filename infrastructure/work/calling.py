@@ -7,6 +7,7 @@ differently the next time gains nothing. No redirects, no proxies, and no connec
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import TYPE_CHECKING
@@ -24,6 +25,8 @@ URL_CHARACTERS_MAX = 2048
 _TRANSLATED = IPv6Network("64:ff9b::/96")
 """Addresses that a gateway translates to IPv4; the last 32 bits are those."""
 
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,253}")
+
 GONE = 410
 """The receiver says that it will never want this."""
 
@@ -39,10 +42,10 @@ class HttpCaller:
         """Return why this URL may not be called, as far as it says itself."""
         try:
             parsed = httpx.URL(url) if len(url) <= URL_CHARACTERS_MAX else httpx.URL()
-            port = parsed.port
+            port = parsed.port or 1
         except (httpx.InvalidURL, ValueError):
             return "expected a URL"
-        if parsed.scheme not in ("http", "https") or not parsed.host or port == 0:
+        if parsed.scheme not in ("http", "https") or not 1 <= port <= 65_535:
             return "expected an http or https URL"
         if parsed.userinfo:
             return "expected a URL without user and password"
@@ -52,6 +55,8 @@ class HttpCaller:
         try:
             address = ip_address(host)
         except ValueError:
+            if not _NAME.fullmatch(parsed.raw_host.decode("ascii")):
+                return "expected an http or https URL"
             return None  # A name: what it stands for is looked at when it is called.
         return None if self._is_allowed(address) else _not_allowed(host)
 
@@ -64,26 +69,31 @@ class HttpCaller:
             return CallFailure(problem, is_final=True)
         try:
             async with asyncio.timeout(timeout_seconds):
-                return await self._post(httpx.URL(url), body, headers)
-        except TimeoutError:
+                return await self._post(httpx.URL(url), body, headers, timeout_seconds)
+        except (TimeoutError, httpx.TimeoutException):
             return CallFailure(f"no answer within {timeout_seconds:g} s")
         except (OSError, httpx.HTTPError) as error:
             return CallFailure(f"{type(error).__name__}: {error}")
 
     async def _post(
-        self, url: httpx.URL, body: bytes, headers: Mapping[str, str]
+        self, url: httpx.URL, body: bytes, headers: Mapping[str, str], timeout_seconds: float
     ) -> CallFailure | None:
         addresses = await _resolved(url)
         for address in addresses:
             if not self._is_allowed(ip_address(address)):
                 return CallFailure(_not_allowed(f"{url.host} ({address})"), is_final=True)
-        status = await self._sent(url, addresses, body, headers)
+        status = await self._sent(url, addresses, body, headers, timeout_seconds)
         if 200 <= status < 300:
             return None
         return CallFailure(f"answered {status}", is_final=status == GONE)
 
     async def _sent(
-        self, url: httpx.URL, addresses: list[str], body: bytes, headers: Mapping[str, str]
+        self,
+        url: httpx.URL,
+        addresses: list[str],
+        body: bytes,
+        headers: Mapping[str, str],
+        timeout_seconds: float,
     ) -> int:
         """Return the status that the first address gives that takes a connection."""
         named = {**headers, "Host": url.netloc.decode("ascii")}
@@ -93,7 +103,8 @@ class HttpCaller:
             verify=await self._context(),
             trust_env=False,
             follow_redirects=False,
-            timeout=None,  # noqa: S113 - the caller has one for all of it
+            # It should be the first to give up: who is cancelled in a handshake leaves its socket to the garbage collector.
+            timeout=timeout_seconds * 0.9,
         ) as client:
             for address in addresses:
                 pinned = url.copy_with(host=address)
