@@ -181,6 +181,8 @@ class Executor:
         if append.deliveries:
             self._hub.publish(Posted(thread_id))
         self._maybe_snapshot(thread_id, after)
+        if before.is_temporary and not after.is_present:
+            self._cache.drop(thread_id)  # Nobody asks for it again: others are worth the room.
         return Outcome(recorded, before, after)
 
     def _erase_soon(self) -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ..domain.events import RecordedEvent
-    from ..domain.ports import EventStore, RunRow
+    from ..domain.ports import Delivery, EventStore, RunRow
     from ..domain.thread import Thread
     from ..domain.values import Json, JsonObject
     from .executor import Executor, Outcome
@@ -220,6 +220,10 @@ class Queries:
         is_last = last is not None and last.run_id == row.run_id and last.version == newest.version
         thread = newest if is_last else await self._executor.load_at(row.thread_id, end.version)
         return ended_result(row.run_id, end, thread)
+
+    async def list_deliveries(self, *, limit: int = 100) -> tuple[Delivery, ...]:
+        """Return calls of webhooks that have not arrived, oldest first; those without `due_at` were given up."""
+        return await self._store.list_deliveries(limit=limit)
 
     # ------------------------------------------------------------------ audit
 

@@ -41,6 +41,7 @@ ACCEPTED = RunAccepted(run_id=RUN, assistant_id="a", graph_id="g")
 
 WORDS = [
     (ThreadCreated(), "the thread exists"),
+    (ThreadCreated(is_temporary=True), "the thread exists, for one run"),
     (ThreadCopied(source_thread_id="t0", source_version=7), "copied from thread t0 at version 7"),
     (ThreadPatched(metadata={"a": 1, "b": 2}), "metadata: a, b"),
     (ThreadDeleted(), "the thread is gone, with all that it held"),

@@ -198,6 +198,12 @@ async def test_kept_runs_leave_a_thread_like_any_other(client: LangGraphClient) 
     ]
 
 
+async def test_a_run_may_be_put_off(client: LangGraphClient, engine: Engine) -> None:
+    values = await soon(client.runs.wait(None, "agent", input=said("a"), after_seconds=1))
+    assert heard(values) == answered("a")
+    assert await rows(engine) == ROWS
+
+
 # ------------------------------------------------------------------ the way back to a run
 
 
@@ -395,6 +401,7 @@ async def test_hundreds_of_runs_leave_their_rows_and_no_payload(
         assert engine._worker._places == {}
         assert len(engine._worker._attempts) == 0
         assert engine._executor._snapshots == {}
+        assert len(engine._executor._cache) == 0
     if database.path is not None:
         for file in database.path.parent.glob("log.db*"):
             if file.is_file():

@@ -46,7 +46,7 @@ async def serving(
 
 
 async def deliveries(engine: Engine) -> tuple[Delivery, ...]:
-    return await engine._ports.store.list_deliveries()
+    return await engine.queries.list_deliveries()
 
 
 async def until_settled(engine: Engine, *, dead: int = 0) -> tuple[Delivery, ...]:
