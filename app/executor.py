@@ -39,6 +39,8 @@ MICROSECOND = timedelta(microseconds=1)
 INTENTS_AT_ONCE = 500
 """From so many on, as a copy of a long thread has them, they are decided in a thread of their own."""
 
+ERASING_PAUSE_SECONDS = 0.2
+
 EVENTS_AT_ONCE = 2_000
 """Events that a cold load reads and folds at a time, so that it does not hold up the event loop."""
 
@@ -198,6 +200,10 @@ class Executor:
                 self._has_to_erase = False
                 with contextlib.suppress(StoreUnavailableError):  # The next start takes it up.
                     await self._store.erase_pending()
+                if (
+                    self._has_to_erase
+                ):  # Each round takes a write to the whole file: more should come together.
+                    await self._clock.sleep(ERASING_PAUSE_SECONDS)
         finally:
             self._is_erasing = False
 
