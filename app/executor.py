@@ -20,7 +20,7 @@ from ..domain.snapshots import SNAPSHOT_SCHEMA
 from ..domain.thread import EMPTY_THREAD, Thread, fold
 from .appends import Appends, Envelope, Outcome, Post, decided, no_post
 from .cache import ThreadCache
-from .hub import Committed, Posted
+from .hub import Committed
 from .snapshot_codec import decode_snapshot, encode_snapshot
 
 if TYPE_CHECKING:
@@ -180,8 +180,8 @@ class Executor:
         if append.erase_runs or append.erase_thread:
             self._snapshots.pop(thread_id, None)
             self._erase_soon()
-        if append.deliveries:
-            self._hub.publish(Posted(thread_id))
+        if append.deliveries and self._hub.on_posted is not None:
+            self._hub.on_posted()
         self._maybe_snapshot(thread_id, after)
         if before.is_temporary and not after.is_present:
             self._cache.drop(thread_id)  # Nobody asks for it again: others are worth the room.

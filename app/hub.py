@@ -56,13 +56,6 @@ class Emitted:
 
 
 @dataclass(frozen=True, slots=True)
-class Posted:
-    """An append has left calls of webhooks to be made."""
-
-    thread_id: str
-
-
-@dataclass(frozen=True, slots=True)
 class Folded:
     """What a run without a thread of its own did: an event that stands in no log, and the thread as it would stand after it."""
 
@@ -86,7 +79,7 @@ class Closed:
     """Nothing more will come: the engine was closed."""
 
 
-Notice: TypeAlias = Committed | Emitted | Folded | Posted | Closed
+Notice: TypeAlias = Committed | Emitted | Folded | Closed
 Listener: TypeAlias = Callable[[Notice], None]
 
 
@@ -99,8 +92,10 @@ class Hub:
         self._followed: Counter[str] = Counter()
         self.held: dict[str, Held] = {}
         """By temporary thread: what the runs on them that this process executes have come to."""
+        self.on_posted: Callable[[], None] | None = None
+        """Called when an append has left calls of webhooks to be made."""
 
-    def publish(self, notice: Committed | Emitted | Folded | Posted) -> None:
+    def publish(self, notice: Committed | Emitted | Folded) -> None:
         """Tell all listeners of the notice's thread."""
         for listener in self._everyone:
             listener(notice)

@@ -18,7 +18,7 @@ from ..domain.events import (
     RunTimedOut,
     StepRecorded,
 )
-from .hub import Closed, Emitted, Folded, Posted
+from .hub import Closed, Emitted, Folded
 from .results import result_of
 
 if TYPE_CHECKING:
@@ -110,8 +110,6 @@ class Follower:
             if notice.run_id == self._run_id:
                 self._parts.append(notice)
                 self._wake.set()
-            return
-        if isinstance(notice, Posted):
             return
         if isinstance(notice, Folded):
             self._take(notice.recorded, notice.thread)

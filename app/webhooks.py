@@ -14,10 +14,8 @@ from typing import TYPE_CHECKING
 import orjson
 
 from ..domain.errors import StoreError
-from .hub import Posted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from datetime import datetime
 
     from ..domain.ports import (
@@ -30,7 +28,7 @@ if TYPE_CHECKING:
         TaskHandle,
         Tasks,
     )
-    from .hub import Hub, Notice
+    from .hub import Hub
     from .settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -66,12 +64,11 @@ class Webhooks:
         self._working: TaskHandle | None = None
         self._has_more = False
         self._is_open = False
-        self._forget: Callable[[], None] | None = None
 
     def start(self) -> None:
         """Begin to call, also what an earlier process has left."""
         self._is_open = True
-        self._forget = self._hub.listen(self._on_notice)
+        self._hub.on_posted = self._wake
         self._wake()
 
     async def stop(self) -> None:
@@ -79,8 +76,7 @@ class Webhooks:
         if not self._is_open:
             return
         self._is_open = False
-        if self._forget is not None:
-            self._forget()
+        self._hub.on_posted = None
         if self._working is not None:
             self._working.cancel()
             await self._working.wait()
@@ -93,10 +89,6 @@ class Webhooks:
     async def look(self) -> None:
         """See whether calls are due, those of other processes too."""
         if await self._store.list_deliveries(due_before=self._clock.now(), limit=1):
-            self._wake()
-
-    def _on_notice(self, notice: Notice) -> None:
-        if isinstance(notice, Posted):
             self._wake()
 
     def _wake(self) -> None:

@@ -22,6 +22,7 @@ from tests.support.engine import (
     soon,
 )
 from tests.support.http import until
+from tests.support.javascript import Node
 from threadfold import Engine, get_client
 from threadfold.domain.errors import ThreadExistsError, ThreadNotFoundError
 from threadfold.domain.ports import RunRow
@@ -273,6 +274,46 @@ async def test_a_cancelled_run_is_gone_and_its_waiters_are_told(
         await client.runs.get(run["thread_id"], run["run_id"])
     ends = {"interrupt": "RunInterrupted", "rollback": "RunRolledBack"}
     assert await rows(engine) == [*ROWS[:3], ends[action], ROWS[4]]
+
+
+async def test_a_run_can_be_cancelled_with_waiting_deleted_and_named_among_many(
+    client: LangGraphClient, engine: Engine, gates: Gates
+) -> None:
+    async def begun(text: str) -> tuple[str, str]:
+        gates.close(f"{text}:1")
+        run = await client.runs.create(None, "agent", input=said(text))
+        await gates[f"{text}:1"].reached()
+        return run["thread_id"], run["run_id"]
+
+    thread_id, run_id = await begun("a")
+    values = await soon(client.runs.cancel(thread_id, run_id, wait=True))
+    assert heard(values) == ["a", "a.1"]
+    thread_id, run_id = await begun("b")
+    await client.runs.delete(thread_id, run_id)
+    thread_id, run_id = await begun("c")
+    await client.runs.cancel_many(thread_id=thread_id, run_ids=[run_id])
+    ends = [each for each in await rows(engine) if each not in ROWS]
+    assert ends == ["RunInterrupted", "RunRolledBack", "RunInterrupted"]
+    for call in (client.runs.cancel, client.runs.delete, client.runs.join):
+        with pytest.raises((NotFoundError, httpx.HTTPStatusError)):
+            await call(thread_id, run_id)
+
+
+@pytest.mark.xdist_group("javascript")
+async def test_the_javascript_client_gets_the_same(url: str, engine: Engine) -> None:
+    node = await Node.start(url)
+    try:
+        payload = {"input": said("a")}
+        waited = await node.call("runs", "wait", None, "agent", payload)
+        assert heard(waited["result"]) == answered("a")
+        made = await node.call("runs", "create", None, "agent", payload)
+        assert made["result"]["kwargs"]["temporary"] is True
+        batch = [{"assistantId": "agent", **payload}, {"assistantId": "agent", **payload}]
+        found = await node.call("runs", "createBatch", batch)
+        assert len(found["result"]) == 2
+    finally:
+        await node.close()
+    assert Counter(await rows(engine)) == dict.fromkeys(ROWS, 4)
 
 
 async def test_all_runs_of_a_status_are_cancelled_with_those_without_a_thread(
