@@ -355,16 +355,16 @@ class LogStore:
         """Carry out the erasures that appends have asked for; return how many were overwritten."""
         count = 0
         while found := await self._read(self._log.list_erasures, limit=ERASURES_AT_ONCE):
+            works: list[Task] = []
+            for erasure_id, erasure in found:
+                read = await self._read(next_chunk, self._log, self._codec, erasure)
+                works.append(self._log.tasks.erase(erasure_id, *read))
+                count += len(read[0])
             # Written at once, they share a transaction.
-            count += sum(await asyncio.gather(*(self._erase(*each) for each in found)))
+            await asyncio.gather(*map(self._do, works))
         if count:
             await self._read(self._log.scrub)
         return count
-
-    async def _erase(self, erasure_id: int, erasure: Erasure) -> int:
-        rewritten, next_version = await self._read(next_chunk, self._log, self._codec, erasure)
-        await self._do(self._log.tasks.erase(erasure_id, rewritten, next_version))
-        return len(rewritten)
 
 
 def _hidden(append: Append) -> Sequence[str | None]:
