@@ -430,6 +430,8 @@ async def test_hundreds_of_runs_leave_their_rows_and_no_payload(
         for start in range(0, count, 20):
             await asyncio.gather(*(run(number) for number in range(start, start + 20)))
         assert Counter(await rows(engine)) == dict.fromkeys(ROWS, count)
+        # The log knows of the last end before the process has put everything away.
+        await until(lambda: not engine._hub.held and not engine._worker._places)
         await until(lambda: not engine._executor._is_erasing)
         store = engine._ports.store
         for recorded in await store.read_log(limit=100_000):
