@@ -443,8 +443,8 @@ async def test_hundreds_of_runs_leave_their_rows_and_no_payload(
         assert engine._hub._by_thread == {}
         assert engine._worker._places == {}
         assert len(engine._worker._attempts) == 0
-        assert engine._executor._snapshots == {}
-        assert len(engine._executor._cache) == 0
+        # What is looked up again, as other processes' writes are, is in the cache, which is bounded.
+        assert engine._executor._snapshots.keys() <= engine._executor._cache._threads.keys()
     if database.path is not None:
         for file in database.path.parent.glob("log.db*"):
             if file.is_file():
