@@ -13,11 +13,6 @@ from .responses import JsonResponse
 router = APIRouter(tags=["system"])
 
 NOT_YET = (
-    ("POST", "/runs"),
-    ("POST", "/runs/stream"),
-    ("POST", "/runs/wait"),
-    ("POST", "/runs/batch"),
-    ("GET", "/runs/{run_id}/stream"),
     ("PATCH", "/threads/{thread_id}/state"),
     ("GET", "/threads/{thread_id}/stream"),
     ("POST", "/threads/{thread_id}/commands"),
