@@ -75,6 +75,7 @@ async def test_the_most_specific_handler_is_asked(database: Database) -> None:
         await client.threads.delete(thread_id)
     assert asked == [
         "threads threads.create ann",
+        "any assistants.read ann",
         "create_run threads.create_run ann",
         "assistants assistants.search ann",
         "any assistants.read ann",
