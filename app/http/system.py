@@ -14,7 +14,6 @@ router = APIRouter(tags=["system"])
 
 NOT_YET = (
     ("PATCH", "/threads/{thread_id}/state"),
-    ("GET", "/threads/{thread_id}/stream"),
     ("POST", "/threads/{thread_id}/commands"),
     ("POST", "/threads/{thread_id}/stream/events"),
     ("PUT", "/store/items"),
