@@ -17,6 +17,7 @@ from .checkpoint_logs import AttemptLog
 from .hub import Emitted
 from .recording import Recorder, described
 from .stream_recording import StreamRecorder
+from .temporary import TemporaryRecorder
 from .users import auth_fields
 from .waiting import wait_for
 
@@ -83,14 +84,20 @@ class Attempt:
         self._tasks = tasks
         self._emitted = 0
         self._stream: StreamRecorder | None = None
-        if run.accepted.kwargs.get("stream_resumable") is True:
-            self._stream = StreamRecorder(
-                self._lease, thread, store, executor, hub, settings, clock=clock, tasks=tasks
+        if thread.is_temporary:
+            self._recorder: Recorder = TemporaryRecorder(
+                self._lease, thread, executor, hub, settings, clock=clock, ids=ids, tasks=tasks
             )
-        self._recorder = Recorder(
-            self._lease, executor, settings, is_sync=run.accepted.kwargs.get("durability") == "sync",
-            clock=clock, ids=ids, tasks=tasks, stream=self._stream,
-        )  # fmt: skip
+        else:
+            if run.accepted.kwargs.get("stream_resumable") is True:
+                self._stream = StreamRecorder(
+                    self._lease, thread, store, executor, hub, settings, clock=clock, tasks=tasks
+                )
+            self._recorder = Recorder(
+                self._lease, executor, settings,
+                is_sync=run.accepted.kwargs.get("durability") == "sync",
+                clock=clock, ids=ids, tasks=tasks, stream=self._stream,
+            )  # fmt: skip
         self._log = AttemptLog(self._lease, self._recorder, executor, wholes)
         self._handle: TaskHandle | None = None
         self._alarm: TaskHandle | None = None
@@ -145,6 +152,8 @@ class Attempt:
     @property
     def _saves_at_exit(self) -> bool:
         asked = self._run.accepted.kwargs
+        if self._thread.is_temporary:  # Nothing is saved at all.
+            return False
         durability = asked.get("durability")
         return durability == "exit" or (not durability and asked.get("checkpoint_during") is False)
 
@@ -283,6 +292,7 @@ class Attempt:
             kwargs=accepted.kwargs,
             log=self._log,
             caller=auth_fields(self._executor.callers.of(self._run)),
+            hold=self._recorder.hold if isinstance(self._recorder, TemporaryRecorder) else None,
         )
 
     def _emit(self, mode: str, data: Json) -> None:

@@ -231,6 +231,8 @@ def runs_table(thread_id: str, runs: Iterable[RunRecord]) -> Table:
 def what_it_did(event: ThreadEvent) -> str:  # noqa: C901 - one arm an event
     """Say what an event did, in a line."""
     match event:
+        case ThreadCreated(is_temporary=True):
+            return "the thread exists, for one run"
         case ThreadCreated():
             return f"the thread exists{_lives(event.ttl)}"
         case ThreadCopied():

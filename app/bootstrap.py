@@ -11,10 +11,12 @@ from ..infrastructure.graphs.read_only_state import ReadOnlyState
 from ..infrastructure.graphs.registry import GraphRegistry
 from ..infrastructure.log.opening import open_store
 from ..infrastructure.log.sqlite import SQLiteSettings
+from ..infrastructure.work.calling import HttpCaller
 from ..infrastructure.work.system import AsyncioTasks, SystemClock, SystemIds
 from .observing import Nobody, Several, observer_of
 
 if TYPE_CHECKING:
+    from ..domain.kept_ports import Caller
     from ..domain.ports import Clock, EventStore, Ids, Observer, Tasks
     from .metrics import Metrics
     from .settings import Settings
@@ -28,6 +30,7 @@ __all__ = [
     "ReadOnlyState",
     "RunHandle",
     "Update",
+    "default_caller",
     "default_ports",
     "ports_of",
 ]
@@ -44,6 +47,13 @@ class Ports:
     holder: str
     """This process's name in leases."""
     observer: Observer = field(default_factory=Nobody)
+    caller: Caller | None = None
+    """Calls webhooks; None: the real one."""
+
+
+def default_caller(settings: Settings) -> Caller:
+    """Return what calls webhooks over HTTP."""
+    return HttpCaller(allows_private=settings.webhook_allows_private)
 
 
 def default_ports(url: str, settings: Settings, observer: Observer | None = None) -> Ports:

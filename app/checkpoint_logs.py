@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from ..domain.graph_ports import Intent
     from ..domain.ports import EventStore, Lease
     from ..domain.thread import Thread
+    from .answers import Keep
+    from .deciding import Outcome
     from .executor import Executor
     from .recording import Recorder
 
@@ -210,8 +212,8 @@ class BufferedLog(_Reading):
         self._planned += planned
         self._thread = thread
 
-    async def commit(self, actor: str | None = None) -> None:
-        """Write all that was recorded, as one.
+    async def commit(self, actor: str | None = None, keep: Keep[Outcome] | None = None) -> None:
+        """Write all that was recorded, as one; `keep` makes the answer that is kept with it.
 
         Raises:
             LogMovedError: somebody else wrote to the thread meanwhile; nothing was written.
@@ -225,4 +227,6 @@ class BufferedLog(_Reading):
                 raise LogMovedError
 
         if self._planned:
-            await self._executor.execute(self._thread_id, unmoved, *self._intents, actor=actor)
+            await self._executor.execute(
+                self._thread_id, unmoved, *self._intents, actor=actor, keep=keep
+            )

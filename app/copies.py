@@ -24,7 +24,7 @@ async def copy_intents(
     Neither the run in flight nor what was rolled back is in it.
     """
     source = await wholes.load(thread_id)
-    if not source.is_present:
+    if not source.is_visible:
         raise ThreadNotFoundError(thread_id=thread_id)
     standing = source if source.base is None else source.changed(state=source.base)
     saved: list[Intent] = []

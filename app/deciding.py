@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..domain.events import Events
     from ..domain.graph_ports import Intent
     from .access import Access
+    from .answers import Keep
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,8 @@ class Envelope:
     holder: str | None
     release: Lease | None
     access: Access | None = None
+    keep: Keep[Outcome] | None = None
+    """Makes the answer that is kept with them, of what they come to."""
 
     @property
     def by(self) -> str | None:

@@ -101,7 +101,7 @@ class Doctor:
 
     async def _opened(self, thread_id: str) -> tuple[BufferedLog, Thread]:
         thread = await self._executor.load(thread_id)
-        if not thread.is_present:
+        if not thread.is_visible:
             raise ThreadNotFoundError(thread_id=thread_id)
         return BufferedLog(thread_id, thread, self._executor, self._wholes), thread
 

@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING, Literal, cast
 from ..domain.commands import (
     CancelRun,
     DeleteRun,
-    SubmitRun,
 )
-from ..domain.errors import QueueFullError, RunNotFoundError, ThreadBusyError
+from ..domain.errors import RunNotFoundError
 from ..domain.values import canonical
-from .assistant_merging import merged, recorded_metadata
+from .answers import Answers
 from .assistants import Assistants
-from .bootstrap import GraphRegistry, ports_of
+from .bootstrap import GraphRegistry, default_caller, ports_of
 from .checkpoint_logs import WholeThreads
 from .doctor import Doctor
 from .executor import Executor
 from .expiry import Expiry
 from .hub import Hub
 from .observing import metrics_of
-from .options import accepted_options, named_checkpoint, resumes
+from .options import named_checkpoint
+from .posting import Posting
 from .queries import Queries
 from .replaying import Replays
 from .scoped_assistants import ScopedAssistants
@@ -29,8 +29,11 @@ from .scoping import bounded
 from .settings import Settings
 from .states import States
 from .streams import Streams
+from .submissions import Submissions
 from .threads import Threads
 from .updates import Updates
+from .upkeep import Upkeep
+from .webhooks import Webhooks
 from .worker import Worker
 
 if TYPE_CHECKING:
@@ -41,8 +44,8 @@ if TYPE_CHECKING:
 
     from ..domain.ports import TaskHandle
     from ..domain.strategies import MultitaskStrategy
-    from ..domain.values import JsonObject
     from .access import Access
+    from .answers import Keep
     from .bootstrap import Ports
     from .streams import Follower
     from .views import RunResult, RunView, StateView, ThreadView
@@ -73,15 +76,27 @@ class Engine:
         executor = Executor(
             ports.store, self._hub, self.settings,
             clock=ports.clock, ids=ports.ids, tasks=ports.tasks, observer=ports.observer,
+            post=Posting(self._hub, ids=ports.ids).deliveries,
         )  # fmt: skip
         self.assistants = self._assistants = Assistants(ports, executor, self.graphs, self.settings)
-        self._compose(ports, executor, WholeThreads(ports.store, executor))
+        self._caller = ports.caller or default_caller(self.settings)
+        wholes = WholeThreads(ports.store, executor)
         self._worker = Worker(
-            ports.store, executor, self._hub, self.graphs, self._wholes, self.settings,
+            ports.store, executor, self._hub, self.graphs, wholes, self.settings,
             holder=ports.holder, clock=ports.clock, ids=ports.ids, tasks=ports.tasks,
         )  # fmt: skip
+        self._compose(ports, executor, wholes)
         self._expiry = Expiry(
-            ports.store, executor, self._hub, self.settings, clock=ports.clock, tasks=ports.tasks)  # fmt: skip
+            ports.store, executor, self._hub, self.settings, clock=ports.clock, tasks=ports.tasks
+        )
+        self.answers = Answers(ports.store, self.settings, clock=ports.clock)
+        self._webhooks = Webhooks(
+            ports.store, self._hub, self._caller, self.settings,
+            clock=ports.clock, ids=ports.ids, tasks=ports.tasks,
+        )  # fmt: skip
+        self._upkeep = Upkeep(
+            executor, self.answers, self._webhooks, self.replays, self.settings, clock=ports.clock
+        )
         self._follow: TaskHandle | None = None
         self._drain: TaskHandle | None = None
         self._is_open = False
@@ -99,6 +114,10 @@ class Engine:
         self.threads = Threads(
             executor, wholes, self._states, self.graphs, self.settings,
             clock=ports.clock, ids=ports.ids, tasks=ports.tasks,
+        )  # fmt: skip
+        self.submissions = Submissions(
+            ports.store, executor, self._worker, self._updates, self.queries, self._assistants,
+            self.graphs, self.settings, ids=ports.ids, caller=self._caller,
         )  # fmt: skip
         self._streams = Streams(ports.store, executor, self._hub, self.queries)
         self.replays = Replays(
@@ -136,9 +155,9 @@ class Engine:
             if self.settings.worker_slots:
                 await self._worker.start()
                 self._expiry.start()
-            following = self._executor.keep_up(self.replays.sweep)
-            self._follow = self._ports.tasks.start(following, "follow other processes")
+            self._follow = self._ports.tasks.start(self._upkeep.run(), "follow other processes")
             await self._ports.store.erase_pending()
+            self._webhooks.start()
         except BaseException:
             await self.close()
             raise
@@ -152,6 +171,7 @@ class Engine:
             self._follow.cancel()
         self._expiry.stop()
         await self.drain()
+        await self._webhooks.stop()
         self._hub.close()
         await self._ports.store.close()
 
@@ -216,9 +236,12 @@ class Engine:
         *,
         metadata: Mapping[str, object] | None = None,
         if_exists: Literal["raise", "do_nothing"] = "raise",
+        keep: Keep[ThreadView] | None = None,
     ) -> ThreadView:
         """Create a thread. Raises ThreadExistsError, unless an existing one is to be left as it is."""
-        return await self.threads.create(thread_id, metadata=metadata, if_exists=if_exists)
+        return await self.threads.create(
+            thread_id, metadata=metadata, if_exists=if_exists, keep=keep
+        )
 
     async def get_thread(self, thread_id: str) -> ThreadView:
         """Return a thread. Raises ThreadNotFoundError."""
@@ -269,9 +292,13 @@ class Engine:
         """Return a fresh run id, for a caller that wants to follow a run from before its acceptance."""
         return self._ports.ids.run_id()
 
+    def new_thread_id(self) -> str:
+        """Return a fresh thread id."""
+        return self._ports.ids.thread_id()
+
     async def submit_run(
         self,
-        thread_id: str,
+        thread_id: str | None,
         assistant_id: str,
         *,
         input: object = None,
@@ -282,12 +309,16 @@ class Engine:
         metadata: Mapping[str, object] | None = None,
         kwargs: Mapping[str, object] | None = None,
         if_not_exists: Literal["reject", "create"] = "reject",
+        on_completion: Literal["delete", "keep"] = "delete",
     ) -> RunView:
         """Accept a run, durably, and do to the runs in flight what the strategy says, in one append.
 
+        Without a thread, nothing is kept of what it does: who follows it has its parts and its result, and after its end it is
+        gone; with `on_completion="keep"` it is the first run of a new thread.
+
         The same `run_id` again changes nothing. `kwargs` is what the graph gets beside the input: `config`, `context`,
         `durability`; of LangGraph's graphs also `command`, `interrupt_before`, `interrupt_after`, `stream_mode`,
-        `stream_subgraphs`, `checkpoint`.
+        `stream_subgraphs`, `checkpoint`; and `webhook`.
 
         Raises:
             ThreadNotFoundError: no such thread, and `if_not_exists` is not "create".
@@ -299,54 +330,19 @@ class Engine:
             CheckpointNotFoundError: it starts from a checkpoint that is not there.
             QueueFullError: too many runs in flight.
         """
-        assistant = await self._assistants.get(assistant_id)
-        run_id = run_id or self.new_run_id()
-        runner = self.graphs.runner(assistant.graph_id)
-        given = canonical(input, "input")
-        own, whole = merged(assistant, _object(metadata, "metadata"), _object(kwargs, "kwargs"))
-        asked = accepted_options(runner, given, own, whole)
-        await self._require_checkpoint(thread_id, asked, is_new=if_not_exists == "create")
-        command = SubmitRun(
-            thread_id=thread_id,
-            run_id=run_id,
-            assistant_id=assistant.assistant_id,
-            graph_id=assistant.graph_id,
-            input=runner.prepare(given, self._ports.ids),
-            is_typed=runner.is_typed,
-            is_resume=resumes(asked),
+        return await self.submissions.submit(
+            thread_id or self.new_thread_id(),
+            assistant_id,
+            input=input,
             multitask_strategy=multitask_strategy,
+            run_id=run_id or self.new_run_id(),
             after_seconds=after_seconds,
-            timeout_seconds=timeout_seconds or self.settings.run_timeout_seconds,
-            metadata=own,
-            assistant_metadata=recorded_metadata(assistant),
-            kwargs=asked,
-            if_not_exists=if_not_exists,
-            runs_in_flight_max=self.settings.runs_in_flight_max,
+            timeout_seconds=timeout_seconds,
+            metadata=metadata,
+            kwargs=kwargs,
+            if_not_exists=if_not_exists if thread_id else "create",
+            is_stateless=thread_id is None and on_completion == "delete",
         )
-        if multitask_strategy == "interrupt":
-            known = self._executor.cached(thread_id) or await self._executor.load(thread_id)
-            if (
-                known.runs and run_id not in known.runs
-            ):  # Nothing of a thread out of reach is touched.
-                await self._worker.flush(thread_id)  # Its finished steps stay.
-        try:
-            outcome = await self._worker.submit(thread_id, command, self._executor)
-        except (ThreadBusyError, QueueFullError):
-            # A retry of a run that has ended gets that run, whatever is in flight now.
-            if await self._ports.store.get_run(thread_id, run_id) is None:
-                raise
-            return await self.queries.get_run(thread_id, run_id)
-        return await self.queries.accepted_run(thread_id, run_id, outcome)
-
-    async def _require_checkpoint(self, thread_id: str, asked: JsonObject, *, is_new: bool) -> None:
-        """Raise CheckpointNotFoundError if a run is to start from a checkpoint that the thread does not have."""
-        given = asked.get("checkpoint")
-        checkpoint = given if isinstance(given, dict) else None
-        named = named_checkpoint(checkpoint, asked.get("checkpoint_id"), thread_id)
-        if "checkpoint_id" in named and (
-            is_new or (await self._executor.load(thread_id)).is_present
-        ):
-            await self._updates.require_checkpoint(thread_id, named)
 
     async def get_run(self, thread_id: str, run_id: str) -> RunView:
         """Return a run. Raises RunNotFoundError, also when it was rolled back."""
@@ -373,7 +369,7 @@ class Engine:
             ThreadNotFoundError, RunNotFoundError: no such thread or run.
             RunEndedError: it has ended already.
         """
-        await self.queries.thread(thread_id)
+        await self.queries.thread_of_runs(thread_id)
         row = await self._ports.store.get_run(thread_id, run_id)
         if row is None or row.is_hidden:
             raise RunNotFoundError(run_id=run_id, message="No runs found to cancel.")
@@ -397,7 +393,3 @@ class Engine:
                     raise
                 continue  # It ended meanwhile; its row says how.
             return
-
-
-def _object(value: Mapping[str, object] | None, where: str) -> JsonObject:
-    return cast("JsonObject", canonical(dict(value or {}), where))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakValueDictionary
@@ -14,39 +13,38 @@ from ..domain.errors import (
     ContentionError,
     RefusedError,
     RunIdTakenError,
-    StoreError,
     StoreUnavailableError,
     VersionConflictError,
 )
-from ..domain.events import RecordedEvent, RunAccepted, RunRolledBack
+from ..domain.events import RecordedEvent
 from ..domain.ports import Append, StoredSnapshot
 from ..domain.snapshots import SNAPSHOT_SCHEMA
 from ..domain.thread import EMPTY_THREAD, Thread, fold
+from .appends import Appends, Post, no_post
 from .cache import ThreadCache
-from .deciding import Envelope, Outcome, decided, lease_of
+from .deciding import Envelope, Outcome, decided
 from .hub import Committed
 from .observing import Nobody
-from .rows import hidden_runs, hides_all, run_rows, thread_row
 from .snapshot_codec import decode_snapshot, encode_snapshot
 from .users import Callers
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Sequence
+    from collections.abc import Coroutine, Sequence
 
-    from ..domain.events import Events
     from ..domain.graph_ports import Intent
     from ..domain.ports import Clock, EventStore, Ids, Lease, LogEntry, Observer, Tasks
     from .access import Access
+    from .answers import Keep
     from .hub import Hub
     from .settings import Settings
-
-logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 MICROSECOND = timedelta(microseconds=1)
 INTENTS_AT_ONCE = 500
 """From so many on, as a copy of a long thread has them, they are decided in a thread of their own."""
+
+ERASING_PAUSE_SECONDS = 0.2
 
 EVENTS_AT_ONCE = 2_000
 """Events that a cold load reads and folds at a time, so that it does not hold up the event loop."""
@@ -65,6 +63,7 @@ class Executor:
         ids: Ids,
         tasks: Tasks,
         observer: Observer | None = None,
+        post: Post = no_post,
     ) -> None:
         self.observer = observer or Nobody()
         self._store = store
@@ -79,10 +78,12 @@ class Executor:
             is_held=lambda thread_id, thread: bool(thread.runs) or hub.has_listeners(thread_id),
             on_drop=lambda thread_id: self._snapshots.pop(thread_id, None),
         )
+        self._appends = Appends(settings, post)
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._snapshots: dict[str, int] = {}
         self._snapshotting: set[str] = set()
         self.callers = Callers()
+        self._has_to_erase = self._is_erasing = False
         self.seen_position = 0
         """Every event up to here was written by this process, or taken up by it."""
 
@@ -96,29 +97,36 @@ class Executor:
         holder: str | None = None,
         release: Lease | None = None,
         access: Access | None = None,
+        keep: Keep[Outcome] | None = None,
     ) -> Outcome:
         """Decide on the newest state and append what was decided, durably.
 
         Several intents are decided one after the other, each on what the one before it made, and appended as one: all or
         nothing. It is carried out also if the caller is cancelled meanwhile. `holder` names the process that gets the lease of
         a run that this starts; `release` is the lease of an attempt whose code has stopped by itself. With an `access`, a
-        thread out of its reach is refused as one that is not there, and what is recorded is by its user.
+        thread out of its reach is refused as one that is not there, and what is recorded is by its user. `keep` makes the
+        answer that is kept with what is appended.
 
         Raises:
-            RefusedError: the domain refused; nothing was written.
+            RefusedError: the domain refused, or the answer's key is taken; nothing was written.
             ContentionError: other processes got in first for too long.
             StoreUnavailableError: the write is known not to stand.
         """
         return await self._uninterrupted(
-            self._execute(thread_id, intents, Envelope(actor, holder, release, access)),
+            self._execute(thread_id, intents, Envelope(actor, holder, release, access, keep)),
             f"execute {thread_id}",
         )
 
     def begin(
-        self, thread_id: str, *intents: Intent, holder: str, access: Access | None = None
+        self,
+        thread_id: str,
+        *intents: Intent,
+        holder: str,
+        access: Access | None = None,
+        keep: Keep[Outcome] | None = None,
     ) -> asyncio.Future[Outcome]:
         """Begin to execute what `execute` does, in the order of the calls to both; return its outcome to come."""
-        work = self._execute(thread_id, intents, Envelope(None, holder, None, access))
+        work = self._execute(thread_id, intents, Envelope(None, holder, None, access, keep))
         return self._begun(work, f"execute {thread_id}")
 
     async def _execute(
@@ -163,7 +171,7 @@ class Executor:
             if await self._store.head_version(thread_id) > thread.version:
                 return None
             return Outcome((), thread, thread)
-        append = self._planned(thread_id, thread, threads[-1], planned, envelope)
+        append = self._appends.planned(thread_id, thread, threads, planned, envelope)
         began = self._clock.monotonic()
         try:
             recorded = await self._store.append(append)
@@ -176,31 +184,6 @@ class Executor:
         if append.accepts and access is not None and access.user is not None:
             self.callers.accepted(append.accepts, access.user)
         return self._committed(append, recorded, thread, threads)
-
-    def _planned(
-        self,
-        thread_id: str,
-        before: Thread,
-        after: Thread,
-        planned: Sequence[RecordedEvent],
-        envelope: Envelope,
-    ) -> Append:
-        events = tuple(recorded.event for recorded in planned)
-        return Append(
-            thread_id=thread_id,
-            expected_version=before.version,
-            events=events,
-            recorded_at=planned[0].recorded_at,
-            thread=thread_row(thread_id, after),
-            runs=run_rows(thread_id, before, after, planned),
-            hide_runs=hidden_runs(planned),
-            accepts=frozenset(e.run_id for e in events if isinstance(e, RunAccepted)),
-            lease=lease_of(thread_id, events, envelope.holder),
-            release=envelope.release,
-            erase_runs=self._erased(events),
-            erase_thread=hides_all(planned),
-            actor=envelope.by,
-        )
 
     def _committed(
         self,
@@ -217,17 +200,32 @@ class Executor:
         self._hub.publish(Committed(thread_id, recorded, before, after, tuple(threads)))
         if append.erase_runs or append.erase_thread:
             self._snapshots.pop(thread_id, None)
-            self._tasks.start(self._erase(), "erasure")
+            self._erase_soon()
+        if append.deliveries and self._hub.on_posted is not None:
+            self._hub.on_posted()
         self._maybe_snapshot(thread_id, after)
+        if before.is_temporary and not after.is_present:
+            self._cache.drop(thread_id)  # Nobody asks for it again: others are worth the room.
         return Outcome(recorded, before, after)
 
-    def _erased(self, events: Events) -> tuple[str, ...]:
-        if self._settings.retention == "keep":
-            return ()
-        return tuple(event.run_id for event in events if isinstance(event, RunRolledBack))
+    def _erase_soon(self) -> None:
+        """Have one task erase all that there is to erase, also what comes while it does."""
+        self._has_to_erase = True
+        if not self._is_erasing:
+            self._is_erasing = True
+            self._tasks.start(self._erase(), "erasure")
 
     async def _erase(self) -> None:
-        await self._store.erase_pending()
+        try:
+            while self._has_to_erase:
+                self._has_to_erase = False
+                with contextlib.suppress(StoreUnavailableError):  # The next start takes it up.
+                    await self._store.erase_pending()
+                if self._has_to_erase:
+                    # Each round takes a write to the whole file: more should come together.
+                    await self._clock.sleep(ERASING_PAUSE_SECONDS)
+        finally:
+            self._is_erasing = False
 
     def advance(self, events: Sequence[LogEntry]) -> None:
         """Move on over events of our own, as long as no other process's stand before them."""
@@ -246,6 +244,10 @@ class Executor:
     async def _load(self, thread_id: str) -> Thread:
         async with self._lock(thread_id):
             return await self._refreshed(thread_id)
+
+    def expect_new(self, thread_id: str) -> None:
+        """Take it that a thread, whose id was just made, has no events: then nobody has to look."""
+        self._cache.put(thread_id, EMPTY_THREAD)
 
     def cached(self, thread_id: str) -> Thread | None:
         """Return the thread as this process last saw it."""
@@ -331,16 +333,6 @@ class Executor:
         """Take up what other processes wrote, so that the worker, waiters and streams hear of it."""
         while await self._store.head_position() > self.seen_position:
             await self._take_up_batch()
-
-    async def keep_up(self, also: Callable[[], Awaitable[None]]) -> None:
-        """Take up what other processes write, again and again, and do this too each time."""
-        while True:
-            await self._clock.sleep(self._settings.poll_seconds)
-            try:
-                await self.take_up()
-                await also()
-            except StoreError:
-                logger.exception("could not look for what other processes wrote; trying again")
 
     async def _take_up_batch(self) -> None:
         entries = await self._store.read_log(after=self.seen_position, limit=EVENTS_AT_ONCE)

@@ -12,6 +12,7 @@ from ..domain.thread import evolve
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ..domain.changes import GraphEnd
     from ..domain.events import RecordedEvent
     from ..domain.thread import Thread
     from ..domain.values import Json
@@ -57,11 +58,30 @@ class Emitted:
 
 
 @dataclass(frozen=True, slots=True)
+class Folded:
+    """What a run without a thread of its own did: an event that stands in no log, and the thread as it would stand after it."""
+
+    thread_id: str
+    recorded: RecordedEvent
+    thread: Thread
+
+
+@dataclass(slots=True)
+class Held:
+    """What a run without a thread of its own has come to so far, and the end that it is about to record."""
+
+    thread: Thread
+    end: RecordedEvent | None = None
+    so_far: Callable[[], GraphEnd] | None = None
+    """Says how it stands, of a graph that does not tell by its steps."""
+
+
+@dataclass(frozen=True, slots=True)
 class Closed:
     """Nothing more will come: the engine was closed."""
 
 
-Notice: TypeAlias = Committed | Emitted | Closed
+Notice: TypeAlias = Committed | Emitted | Folded | Closed
 Listener: TypeAlias = Callable[[Notice], None]
 
 
@@ -72,8 +92,12 @@ class Hub:
         self._everyone: list[Listener] = []
         self._by_thread: dict[str, list[Listener]] = {}
         self._followed: Counter[str] = Counter()
+        self.held: dict[str, Held] = {}
+        """By temporary thread: what the runs on them that this process executes have come to."""
+        self.on_posted: Callable[[], None] | None = None
+        """Called when an append has left calls of webhooks to be made."""
 
-    def publish(self, notice: Committed | Emitted) -> None:
+    def publish(self, notice: Committed | Emitted | Folded) -> None:
         """Tell all listeners of the notice's thread."""
         for listener in self._everyone:
             listener(notice)

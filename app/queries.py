@@ -11,20 +11,21 @@ from ..domain.errors import (
     RunNotFoundError,
     ThreadNotFoundError,
 )
-from ..domain.events import RunAccepted, RunError, RunFailed, RunSucceeded, RunTimedOut
+from ..domain.events import RunAccepted
 from ..domain.shared_list import SharedList
 from ..domain.typed import plain, plain_object
 from ..domain.values import canonical
 from .options import named_checkpoint
+from .results import ended_result
 from .rows import in_flight_row
 from .search import ThreadFilter, ThreadSearch
-from .state_values import StateValues
 from .views import RunResult, RunView, StateView, ThreadView, thread_view
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ..domain.events import RecordedEvent, ThreadEvent
+    from ..domain.events import RecordedEvent
+    from ..domain.kept_ports import Delivery
     from ..domain.ports import EventStore, RunRow
     from ..domain.thread import Thread
     from ..domain.values import Json, JsonObject
@@ -47,6 +48,13 @@ class Queries:
 
     async def thread(self, thread_id: str) -> Thread:
         """Return the thread's fold. Raises ThreadNotFoundError."""
+        thread = await self._executor.load(thread_id)
+        if not thread.is_visible:
+            raise ThreadNotFoundError(thread_id=thread_id)
+        return thread
+
+    async def thread_of_runs(self, thread_id: str) -> Thread:
+        """Return the thread's fold, also that of a temporary one. Raises ThreadNotFoundError."""
         thread = await self._executor.load(thread_id)
         if not thread.is_present:
             raise ThreadNotFoundError(thread_id=thread_id)
@@ -156,14 +164,22 @@ class Queries:
 
     async def accepted_run(self, thread_id: str, run_id: str, outcome: Outcome) -> RunView:
         """Return the run that a submission came to: just accepted, or, on a retry, what it was accepted as before."""
-        for recorded in outcome.events:
-            event = recorded.event
-            if isinstance(event, RunAccepted) and event.run_id == run_id:
-                # As it was accepted, although it may have been started in the same append.
-                run = outcome.thread.runs[run_id].changed(status="pending", attempt=0)
-                row = in_flight_row(thread_id, run)
-                return _run_view(row, event, outcome.thread)
-        return await self.get_run(thread_id, run_id)
+        return accepted_view(thread_id, run_id, outcome) or await self.get_run(thread_id, run_id)
+
+    async def find_run(self, run_id: str) -> RunView:
+        """Return a run whose thread is not known. Raises RunNotFoundError."""
+        row = await self._store.find_run(run_id)
+        if row is None or row.is_hidden:
+            raise RunNotFoundError(run_id=run_id)
+        (view,) = await self._run_views((row,))
+        return view
+
+    async def rolled_back_result(self, thread_id: str, run_id: str) -> RunResult | None:
+        """Return how a run ended that was rolled back; None, if it was not."""
+        row = await self._store.get_run(thread_id, run_id)
+        if row is None or row.status != "rolled_back":
+            return None
+        return await self.result(row)
 
     async def list_runs(
         self, thread_id: str, *, status: str | None = None, limit: int = 10, offset: int = 0
@@ -185,7 +201,7 @@ class Queries:
         versions = sorted(row.accepted_version for row in rows)
         recorded = await self._store.read_run(rows[0].thread_id, versions)
         accepted = {e.version: e.event for e in recorded if isinstance(e.event, RunAccepted)}
-        return [_run_view(row, accepted[row.accepted_version], thread) for row in rows]
+        return [run_view(row, accepted[row.accepted_version], thread) for row in rows]
 
     async def result(self, row: RunRow) -> RunResult:
         """Return how an ended run ended."""
@@ -199,6 +215,10 @@ class Queries:
         thread = newest if is_last else await self._executor.load_at(row.thread_id, end.version)
         return ended_result(row.run_id, end, thread)
 
+    async def list_deliveries(self, *, limit: int = 100) -> tuple[Delivery, ...]:
+        """Return calls of webhooks that have not arrived, oldest first; those without `due_at` were given up."""
+        return await self._store.list_deliveries(limit=limit)
+
     # ------------------------------------------------------------------ audit
 
     async def log(
@@ -211,38 +231,25 @@ class Queries:
         return events
 
 
-def ended_result(run_id: str, end: RecordedEvent, thread: Thread) -> RunResult:
-    """Return how a run ended, from the event that ended it and the thread as it stood after that."""
-    event = end.event
-    error: RunError | None = None
-    match event:
-        case RunFailed(error=error):
-            status = "error"
-        case RunTimedOut():
-            status, error = "timeout", thread.state.error
-        case _:
-            known = {"RunSucceeded": "success", "RunInterrupted": "interrupted"}
-            status = known.get(event.type, "rolled_back")
-    if status == "rolled_back":
-        message = f"Run {run_id} was rolled back"
-        error = RunError(error="RunRolledBack", message=message)
-    questions = _questions(event) if status == "success" else ()
-    values = StateValues(thread.state, thread.items)
-    return RunResult(run_id, status, values, error, thread.state.next, questions, end.version)
+def accepted_view(thread_id: str, run_id: str, outcome: Outcome) -> RunView | None:
+    """Return the run as it was just accepted; None, if it was not."""
+    for recorded in outcome.events:
+        event = recorded.event
+        if isinstance(event, RunAccepted) and event.run_id == run_id:
+            # As it was accepted, although it may have been started in the same append.
+            run = outcome.thread.runs[run_id].changed(status="pending", attempt=0)
+            return run_view(in_flight_row(thread_id, run), event, outcome.thread)
+    return None
 
 
-def _questions(event: ThreadEvent) -> tuple[JsonObject, ...]:
-    tasks = event.tasks if isinstance(event, RunSucceeded) else ()
-    return tuple(interrupt for task in tasks for interrupt in task.interrupts)
-
-
-def _run_view(row: RunRow, event: RunAccepted, thread: Thread) -> RunView:
+def run_view(row: RunRow, event: RunAccepted, thread: Thread) -> RunView:
+    """Return a run, of its row and of what was accepted."""
     own = {"graph_id": row.graph_id, "assistant_id": row.assistant_id}
     of_assistant = event.assistant_metadata
     if of_assistant is None:
         of_assistant = SYSTEM_METADATA
     metadata: JsonObject = {**of_assistant, **thread.metadata, **event.metadata, **own}
-    return RunView(row, event, _input(event), metadata)
+    return RunView(row, event, _input(event), metadata, thread.is_temporary)
 
 
 def _input(event: RunAccepted) -> Json:

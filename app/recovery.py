@@ -87,3 +87,9 @@ class Recovery:
             else:
                 dead.append(lease)
         return alive, dead
+
+
+def is_lost(thread: Thread, lost: tuple[str, int]) -> bool:
+    """Say whether this attempt of this run is still the one that counts, though its process is gone."""
+    run = thread.runs.get(lost[0])
+    return run is not None and run.status == "running" and run.attempt == lost[1]

@@ -32,7 +32,7 @@ def thread_row(thread_id: str, thread: Thread) -> ThreadRow:
     return ThreadRow(
         thread_id=thread_id,
         version=thread.version,
-        is_present=thread.is_present,
+        is_present=thread.is_visible,
         status=thread.status,
         has_in_flight=bool(thread.runs),
         created_at=thread.created_at,

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ..domain.ports import EventStore, Lease, RunRow, StoredSnapshot, StreamBatch, ThreadRow
     from ..domain.thread import Thread
     from .access import Access
+    from .answers import Keep
     from .bootstrap import Ports
     from .deciding import Outcome
     from .executor import Executor
@@ -52,15 +53,25 @@ class ScopedExecutor:
         actor: str | None = None,
         holder: str | None = None,
         release: Lease | None = None,
+        keep: Keep[Outcome] | None = None,
     ) -> Outcome:
         """Execute as the executor does; a thread out of reach is refused as one that is not there."""
         return await self._executor.execute(
-            thread_id, *intents, actor=actor, holder=holder, release=release, access=self._access
+            thread_id, *intents,
+            actor=actor, holder=holder, release=release, access=self._access, keep=keep,
+        )  # fmt: skip
+
+    def begin(
+        self, thread_id: str, *intents: Intent, holder: str, keep: Keep[Outcome] | None = None
+    ) -> asyncio.Future[Outcome]:
+        """Begin to execute what `execute` does."""
+        return self._executor.begin(
+            thread_id, *intents, holder=holder, access=self._access, keep=keep
         )
 
-    def begin(self, thread_id: str, *intents: Intent, holder: str) -> asyncio.Future[Outcome]:
-        """Begin to execute what `execute` does."""
-        return self._executor.begin(thread_id, *intents, holder=holder, access=self._access)
+    def expect_new(self, thread_id: str) -> None:
+        """Take it that a thread, whose id was just made, has no events."""
+        self._executor.expect_new(thread_id)
 
     async def load(self, thread_id: str) -> Thread:
         """Return the thread as the log has it now."""

@@ -46,7 +46,7 @@ class ThreadFilter:
 
     def matches(self, thread_id: str, thread: Thread) -> bool:
         """Say whether a thread is among those looked for."""
-        if not thread.is_present or not self.matches_row(thread_row(thread_id, thread)):
+        if not thread.is_visible or not self.matches_row(thread_row(thread_id, thread)):
             return False
         if not self.values:
             return True
@@ -105,7 +105,7 @@ class ThreadSearch:
         found: list[tuple[str, Thread]] = []
         for row in rows[:limit]:
             thread = await self._executor.load(row.thread_id)
-            if thread.is_present:  # It may have been deleted meanwhile.
+            if thread.is_visible:  # It may have been deleted meanwhile.
                 found.append((row.thread_id, thread))
         return found, len(rows) > limit
 

@@ -60,6 +60,19 @@ class Settings(BaseModel):
     """Whether attempts get OpenTelemetry spans, if that is installed."""
     cors_origins: Origins = ()
     """Origins whose pages may call the server from a browser; none: those of this machine; `*`: all. With commas between them."""
+
+    idempotency_seconds: float = Field(default=86_400.0, gt=0)
+    """How long the answer to a request with an `Idempotency-Key` is kept."""
+    webhook_secret: SecretStr | None = None
+    """What calls of webhooks are signed with; None: they are not."""
+    webhook_allows_private: bool = False
+    """Whether webhooks may be at private, loopback and link-local addresses, which others cannot reach."""
+    webhook_timeout_seconds: float = Field(default=10.0, gt=0)
+    """How long one call of a webhook may take."""
+    webhook_tries_max: int = Field(default=10, ge=1)
+    """Calls of a webhook that may fail before it is given up."""
+    webhook_retry_seconds: float = Field(default=1.0, gt=0)
+    """How long the second call waits after the first has failed; each next one waits twice as long, an hour at most."""
     body_bytes_max: int = Field(default=8 * 1024 * 1024, ge=1024)
     """The largest request body that the server reads."""
     api_keys: tuple[SecretStr, ...] = ()

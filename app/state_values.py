@@ -87,7 +87,8 @@ class StateValues:
         if state.is_typed:
             shown = encodable(state.channels, self.items)
             return shown[ROOT] if shown.keys() == {ROOT} else shown
-        return {name: self._stored(channel) for name, channel in state.channels.items()}
+        values = {name: self._stored(channel) for name, channel in state.channels.items()}
+        return values[ROOT] if values.keys() == {ROOT} else values
 
     # ------------------------------------------------------------------ in part
 

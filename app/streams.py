@@ -18,8 +18,8 @@ from ..domain.events import (
     RunTimedOut,
     StepRecorded,
 )
-from .hub import Closed, Emitted
-from .queries import ended_result
+from .hub import Closed, Emitted, Folded
+from .results import ended_result, result_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -65,10 +65,13 @@ def place_of(part: RunPart) -> Place:
             return part.version, 0
 
 
-def part_of(run_id: str | None, recorded: RecordedEvent, thread: Thread) -> RunPart | None:
+def part_of(
+    run_id: str | None, recorded: RecordedEvent, thread: Thread, hub: Hub | None = None
+) -> RunPart | None:
     """Return what an event is to the followers of a run, if it is anything; `thread` is as it stood right after it.
 
-    To those of all that happens to the thread, each event is something.
+    To those of all that happens to the thread, each event is something. Of a run on a temporary thread, only the `hub` knows
+    what it brought forth.
     """
     event = recorded.event
     if run_id is None:
@@ -77,7 +80,11 @@ def part_of(run_id: str | None, recorded: RecordedEvent, thread: Thread) -> RunP
         case RunStarted() | StepRecorded() if event.run_id == run_id:
             return RunEvent(recorded, thread)
         case RunSucceeded() | RunFailed() | RunTimedOut() | RunInterrupted() | RunRolledBack():
-            return ended_result(run_id, recorded, thread) if event.run_id == run_id else None
+            if event.run_id != run_id:
+                return None
+            if hub is None:
+                return ended_result(run_id, recorded, thread)
+            return result_of(run_id, recorded, thread, hub)
         case _:
             return None
 
@@ -166,12 +173,18 @@ class Follower:
             if self._is_streaming and self._run_id in (None, notice.run_id):
                 self._collect(notice)
             return
+        if isinstance(notice, Folded):
+            self._take(notice.recorded, notice.thread)
+            return
         for recorded, thread in notice.steps():
             if recorded.version > self._version:
                 self._version = recorded.version
-                part = part_of(self._run_id, recorded, thread)
-                if part is not None and (self._is_streaming or not isinstance(part, RunEvent)):
-                    self._collect(part)
+                self._take(recorded, thread)
+
+    def _take(self, recorded: RecordedEvent, thread: Thread) -> None:
+        part = part_of(self._run_id, recorded, thread, self._hub)
+        if part is not None and (self._is_streaming or not isinstance(part, RunEvent)):
+            self._collect(part)
 
     def _collect(self, part: RunPart) -> None:
         if len(self._parts) >= (PARTS_MAX if self.is_stuck else PARTS_AT_ONCE_MAX):

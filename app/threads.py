@@ -35,8 +35,10 @@ if TYPE_CHECKING:
     from ..domain.ports import Clock, Ids, Tasks
     from ..domain.thread import Thread
     from ..domain.values import Json, JsonObject
+    from .answers import Keep
     from .attempts import Runners
     from .checkpoint_logs import WholeThreads
+    from .deciding import Outcome
     from .executor import Executor
     from .graph_states import StatefulGraph
     from .settings import Settings
@@ -82,11 +84,12 @@ class Threads:
         if_exists: IfExists = "raise",
         ttl: Mapping[str, Any] | float | None = None,
         supersteps: Sequence[Sequence[Mapping[str, object]]] = (),
+        keep: Keep[ThreadView] | None = None,
     ) -> ThreadView:
         """Create a thread; with `supersteps`, with the state that these make, all or nothing.
 
         `supersteps` are lists of updates: `values` (or `command`), and the node `as_node` that they are by; the graph is the one
-        that the metadata name as `graph_id`.
+        that the metadata name as `graph_id`. `keep` makes the answer that is kept with the creation.
 
         Raises:
             ThreadExistsError: it is there already, and not to be left as it is.
@@ -100,15 +103,16 @@ class Threads:
             if_exists=if_exists,
             ttl=time_to_live(ttl),
         )
+        kept = None if keep is None else _kept(thread_id, keep)
         if not supersteps:
-            outcome = await self._executor.execute(thread_id, create)
+            outcome = await self._executor.execute(thread_id, create, keep=kept)
             return thread_view(thread_id, outcome.thread)
         steps = cast("list[list[JsonObject]]", canonical(list(map(list, supersteps)), "supersteps"))
         runner = self._runner_of(create)
         graph = stateful(runner)
         if graph is None:
-            return await self._create_by_function(create, runner, steps)
-        return await self._create_by_graph(create, graph, runner, steps)
+            return await self._create_by_function(create, runner, steps, kept)
+        return await self._create_by_graph(create, graph, runner, steps, kept)
 
     async def patch(
         self,
@@ -167,6 +171,7 @@ class Threads:
         graph: StatefulGraph,
         runner: GraphRunner,
         steps: list[list[JsonObject]],
+        kept: Keep[Outcome] | None,
     ) -> ThreadView:
         """Let the graph record what the supersteps make, and write that together with the creation."""
         for update in (update for step in steps for update in step):
@@ -181,7 +186,7 @@ class Threads:
                 return thread_view(thread_id, thread)
             await graph.apply_supersteps(log, thread_id, steps)
             try:
-                await log.commit()
+                await log.commit(keep=kept)
             except LogMovedError:
                 if self._clock.monotonic() > deadline:
                     seconds = self._settings.contention_seconds
@@ -190,7 +195,11 @@ class Threads:
             return thread_view(thread_id, await self._executor.load(thread_id))
 
     async def _create_by_function(
-        self, create: CreateThread, runner: GraphRunner, steps: list[list[JsonObject]]
+        self,
+        create: CreateThread,
+        runner: GraphRunner,
+        steps: list[list[JsonObject]],
+        kept: Keep[Outcome] | None,
     ) -> ThreadView:
         """Apply the updates one after the other by the reducers of the function's state."""
         graph = reducing(runner)
@@ -227,7 +236,7 @@ class Threads:
         if any(update.get("command") is not None for update in updates):
             raise OptionError("supersteps.updates.command", "only for LangGraph graphs")
         intents = [applied(update, self._ids.checkpoint_id()) for update in updates]
-        outcome = await self._executor.execute(create.thread_id, begin, *intents)
+        outcome = await self._executor.execute(create.thread_id, begin, *intents, keep=kept)
         return thread_view(create.thread_id, outcome.thread)
 
 
@@ -243,6 +252,10 @@ def time_to_live(given: Mapping[str, Any] | float | None) -> TimeToLive | None:
     if strategy not in ("delete", "keep_latest"):
         raise InvalidInputError("ttl.strategy: expected delete or keep_latest")
     return TimeToLive(minutes=cast("float", minutes), strategy=strategy)
+
+
+def _kept(thread_id: str, keep: Keep[ThreadView]) -> Keep[Outcome]:
+    return lambda outcome: keep(thread_view(thread_id, outcome.thread))
 
 
 def _object(value: Mapping[str, object] | None) -> JsonObject:

@@ -94,7 +94,7 @@ class Updates:
         await _require(log, thread_id, thread, checkpoint)
 
     def _runner(self, thread_id: str, thread: Thread) -> GraphRunner:
-        if not thread.is_present:
+        if not thread.is_visible:
             raise ThreadNotFoundError(thread_id=thread_id)
         runner = self._states.runner_of(thread)
         if runner is not None:

@@ -115,6 +115,8 @@ class RunView:
     accepted: RunAccepted
     input: Json
     metadata: JsonObject
+    is_temporary: bool = False
+    """Whether its thread is there for it alone."""
 
 
 @dataclass(frozen=True, slots=True)

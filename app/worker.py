@@ -19,7 +19,7 @@ from .attempts import Attempt
 from .draining import hand_over
 from .hub import Committed
 from .places import Place
-from .recovery import Recovery
+from .recovery import Recovery, is_lost
 from .waiting import wait_for
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ..domain.commands import Command, SubmitRun
     from ..domain.ports import Clock, EventStore, Ids, Lease, TaskHandle, Tasks
     from ..domain.thread import Run, Thread
+    from .answers import Keep
     from .attempts import Runners
     from .checkpoint_logs import WholeThreads
     from .deciding import Outcome
@@ -164,7 +165,7 @@ class Worker:
         if place is not None:
             self._give_up(place)
         lost = self._lost.get(thread_id)
-        if lost is not None and not _is_lost(thread, lost):
+        if lost is not None and not is_lost(thread, lost):
             del self._lost[thread_id]
             lost = None
         run = thread.next_run()
@@ -265,17 +266,19 @@ class Worker:
             self._react(thread_id, thread)
         self._tidy(thread_id)
 
-    async def submit(self, thread_id: str, command: SubmitRun, executor: Executor) -> Outcome:
+    async def submit(
+        self, thread_id: str, command: SubmitRun, executor: Executor, keep: Keep[Outcome] | None
+    ) -> Outcome:
         """Execute the command; a run that may start at once in a free slot is accepted and started in one append.
 
-        `executor` is the caller's, who may not reach every thread.
+        `executor` is the caller's, who may not reach every thread; `keep` makes the answer that is kept with what is appended.
         """
         place = self._claimed(thread_id)
         if place is None:
-            return await executor.execute(thread_id, command)
+            return await executor.execute(thread_id, command, keep=keep)
         outcome = executor.begin(
             thread_id, command, lambda thread, now: self._first(command, thread, now),
-            holder=self._holder,
+            holder=self._holder, keep=keep,
         )  # fmt: skip
         place.starting = self._tasks.start(
             self._submitted(thread_id, place, outcome), f"submit {command.run_id}"
@@ -343,7 +346,7 @@ class Worker:
         self, thread_id: str, thread: Thread, now: datetime, lost: tuple[str, int] | None
     ) -> Command:
         run = thread.next_run()
-        if lost is not None and _is_lost(thread, lost):
+        if lost is not None and is_lost(thread, lost):
             run = thread.runs[lost[0]]
         run_id, attempt = (run.run_id, run.attempt + 1) if run is not None else ("", 0)
         return StartRun(
@@ -393,8 +396,3 @@ class Worker:
         place = self._places.get(thread_id)
         if place and not place.holds_slot and place.attempt is None and place.timer is None:
             del self._places[thread_id]
-
-
-def _is_lost(thread: Thread, lost: tuple[str, int]) -> bool:
-    run = thread.runs.get(lost[0])
-    return run is not None and run.status == "running" and run.attempt == lost[1]

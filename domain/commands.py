@@ -95,6 +95,8 @@ class SubmitRun:
     is_typed: bool = False
     is_resume: bool = False
     """It answers an interrupt: refused, if nothing waits for an answer."""
+    is_stateless: bool = False
+    """It gets a temporary thread of its own, which goes with it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

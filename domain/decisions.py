@@ -46,6 +46,7 @@ from .events import (
     ResultRecorded,
     RunAccepted,
     RunDeleted,
+    RunEnded,
     RunError,
     RunFailed,
     RunHandedOver,
@@ -80,12 +81,21 @@ AFTER_SECONDS_MAX = 10 * 365 * 86_400
 """How far ahead a run may be scheduled: ten years."""
 
 
-def decide(command: Command, thread: Thread) -> Events:  # noqa: C901 - one arm a command
+def decide(command: Command, thread: Thread) -> Events:
     """Return the events that carry out the command; none if it is carried out already.
+
+    A temporary thread is deleted in the same breath as its run ends.
 
     Raises:
         RefusedError: one of its subclasses says why not.
     """
+    events = _decided(command, thread)
+    if thread.is_temporary and any(isinstance(event, RunEnded | RunRolledBack) for event in events):
+        return (*events, ThreadDeleted())
+    return events
+
+
+def _decided(command: Command, thread: Thread) -> Events:  # noqa: C901 - one arm a command
     match command:
         case CreateThread():
             return create_thread(command, thread)
@@ -140,7 +150,7 @@ def create_thread(command: CreateThread, thread: Thread) -> Events:
     """Create the thread, unless it is there."""
     if not thread.is_present:
         return (ThreadCreated(metadata=command.metadata, ttl=command.ttl),)
-    if command.if_exists == "raise":
+    if command.if_exists == "raise" or thread.is_temporary:
         raise ThreadExistsError(thread_id=command.thread_id)
     return ()
 
@@ -194,12 +204,12 @@ def submit_run(command: SubmitRun, thread: Thread) -> Events:
     """Answer a new input, also when other runs are in flight (double texting)."""
     if command.run_id in thread.runs:
         return ()  # A retry of what the log holds. The append finds ended runs in their record.
-    if not thread.is_present and command.if_not_exists == "reject":
+    if thread.is_temporary or (not thread.is_present and command.if_not_exists == "reject"):
         raise ThreadNotFoundError(thread_id=command.thread_id)
     if not 0 <= command.after_seconds <= AFTER_SECONDS_MAX:
         expected = f"expected 0 to {AFTER_SECONDS_MAX:g}, got {command.after_seconds:g}"
         raise InvalidInputError(f"after_seconds: {expected}")
-    created = () if thread.is_present else (ThreadCreated(),)
+    created = () if thread.is_present else (ThreadCreated(is_temporary=command.is_stateless),)
     if command.is_resume and not thread.runs and not thread.state.next:
         raise NothingToResumeError(thread_id=command.thread_id)
     displaced = displace(command.multitask_strategy, thread, by_run_id=command.run_id)
@@ -229,7 +239,7 @@ def submit_run(command: SubmitRun, thread: Thread) -> Events:
 def _graph_patch(command: SubmitRun, thread: Thread) -> Events:
     """Name the graph at the first run; an event of its own, so that a rollback leaves it."""
     graph = {"graph_id": command.graph_id, "assistant_id": command.assistant_id}
-    if "graph_id" in thread.metadata:
+    if "graph_id" in thread.metadata or command.is_stateless:
         return ()
     return (ThreadPatched(metadata={**graph}),)
 

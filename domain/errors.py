@@ -12,6 +12,8 @@ EngineError
 │   ├── StaleAttemptError        the fence: a write of an ended or superseded attempt
 │   ├── NothingToResumeError
 │   ├── QueueFullError
+│   ├── KeyTakenError
+│   ├── KeyReusedError
 │   ├── CheckpointNotFoundError
 │   ├── AssistantNotFoundError
 │   ├── AssistantExistsError
@@ -38,25 +40,7 @@ EngineError
 
 from __future__ import annotations
 
-from typing import Any
-
-
-class EngineError(Exception):
-    """Root of all that this package raises on purpose; fields are keyword-only attributes."""
-
-    def __init__(self, message: str, **fields: object) -> None:
-        super().__init__(message)
-        self.__dict__.update(fields)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), self.args, self.__dict__)
-
-
-def _rebuild(kind: type[EngineError], args: tuple[Any, ...], fields: dict[str, Any]) -> EngineError:
-    error = kind.__new__(kind)
-    error.args = args
-    error.__dict__.update(fields)
-    return error
+from .error_root import EngineError
 
 
 class RefusedError(EngineError):
@@ -171,6 +155,28 @@ class QueueFullError(RefusedError):
             f"The thread has {runs_max} runs in flight, the most that is allowed. "
             "Wait for one to end.",
             runs_max=runs_max,
+        )
+
+
+class KeyTakenError(RefusedError):
+    """Another request under the same `Idempotency-Key` was first."""
+
+    key: str
+
+    def __init__(self, *, key: str) -> None:
+        super().__init__(
+            f"A request with the Idempotency-Key {key!r} is being answered. Try again.", key=key
+        )
+
+
+class KeyReusedError(RefusedError):
+    """The `Idempotency-Key` stands for a request with another body."""
+
+    key: str
+
+    def __init__(self, *, key: str) -> None:
+        super().__init__(
+            f"The Idempotency-Key {key!r} was used for a request with another body.", key=key
         )
 
 

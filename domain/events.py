@@ -78,11 +78,15 @@ class ItemsEvent(Event):
 
 
 class ThreadCreated(Event):
-    """The thread exists; after a ThreadDeleted, it exists anew, and empty."""
+    """The thread exists; after a ThreadDeleted, it exists anew, and empty.
+
+    One that `is_temporary` is there for a single run: it shows to nobody, and goes with the run's end.
+    """
 
     type: Literal["ThreadCreated"] = "ThreadCreated"
     metadata: Object = Field(default_factory=dict)
     ttl: TimeToLive | None = None
+    is_temporary: bool = False
 
 
 class ThreadCopied(ItemsEvent):

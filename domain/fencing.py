@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
 
 def require_present(thread_id: str, thread: Thread) -> None:
-    """Raise ThreadNotFoundError, unless the thread is there."""
-    if not thread.is_present:
+    """Raise ThreadNotFoundError, unless the thread is there, for callers to see."""
+    if not thread.is_visible:
         raise ThreadNotFoundError(thread_id=thread_id)
 
 

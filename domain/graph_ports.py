@@ -135,6 +135,8 @@ class RunContext:
     log: RunLog
     caller: Mapping[str, object] = field(default_factory=dict[str, object])
     """What the graph finds of whoever asked for the run in its `config["configurable"]`; recorded nowhere."""
+    hold: Callable[[Callable[[], GraphEnd]], None] | None = None
+    """Of a run that nothing is kept of, checkpoints neither: takes what says how it stands so far. None: all is recorded."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from .assistant_ports import AssistantStore
+from .kept_ports import KeptStore
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine, Sequence
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
     from .assistant import RecordedAssistantEvent
     from .events import Events, RecordedEvent
+    from .kept_ports import Delivery, KeptAnswer
     from .values import JsonObject
 
 RunStatus: TypeAlias = Literal["pending", "running", "error", "success", "timeout", "interrupted"]
@@ -108,6 +110,9 @@ class Append:
     erase_runs: Sequence[str] = ()
     erase_thread: bool = False
     actor: str | None = None
+    answer: KeptAnswer | None = None
+    """What the request that caused this is answered."""
+    deliveries: Sequence[Delivery] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +187,7 @@ class Subscription(Protocol):
         ...
 
 
-class EventStore(AssistantStore, StreamParts, Protocol):
+class EventStore(AssistantStore, KeptStore, StreamParts, Protocol):
     """An append-only log of all threads, with its inline projections, leases, snapshots and stored streams.
 
     All methods may be called from one event loop concurrently; none blocks it.
@@ -196,6 +201,7 @@ class EventStore(AssistantStore, StreamParts, Protocol):
         Raises:
             VersionConflictError: the thread is not at `expected_version`.
             RunIdTakenError: a run in `accepts` has a row already.
+            KeyTakenError: an answer is kept under the key of `answer` already.
             StoreUnavailableError: the write is known not to stand.
         """
         ...

@@ -40,6 +40,7 @@ def to_snapshot(thread: Thread) -> dict[str, Any]:
     body: dict[str, Any] = {
         "version": thread.version,
         "is_present": thread.is_present,
+        "is_temporary": thread.is_temporary,
         "created_at": _micros(thread.created_at),
         "updated_at": _micros(thread.updated_at),
         "state_updated_at": _micros(thread.state_updated_at),
@@ -79,6 +80,7 @@ def from_snapshot(body: Mapping[str, Any]) -> Thread:
     return Thread(
         version=body["version"],
         is_present=body["is_present"],
+        is_temporary=body.get("is_temporary", False),
         created_at=_time(body["created_at"]),
         updated_at=_time(body["updated_at"]),
         state_updated_at=_time(body["state_updated_at"]),

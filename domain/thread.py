@@ -107,6 +107,7 @@ class Thread(Value):
 
     version: int = 0
     is_present: bool = False
+    is_temporary: bool = False
     created_at: datetime = EPOCH
     updated_at: datetime = EPOCH
     state_updated_at: datetime = EPOCH
@@ -125,6 +126,11 @@ class Thread(Value):
     def expires_at(self) -> datetime | None:
         """When the time to live is over; None while a run is in flight, and without one."""
         return expiry_of(self)
+
+    @property
+    def is_visible(self) -> bool:
+        """Whether callers see it: it is there, and for more than one run."""
+        return self.is_present and not self.is_temporary
 
     @property
     def status(self) -> ThreadStatus:
@@ -217,6 +223,7 @@ def _applied(thread: Thread, recorded: RecordedEvent, items: Items) -> Thread:  
         case ThreadCreated():
             return Thread(
                 is_present=True,
+                is_temporary=event.is_temporary,
                 created_at=at,
                 state_updated_at=at,
                 metadata=event.metadata,

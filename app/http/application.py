@@ -9,14 +9,14 @@ from fastapi import FastAPI
 
 from ... import __version__
 from ..engine import Engine
-from . import assistants, cors, openapi, problems, runs, system, thread_streams, threads
+from . import assistants, cors, openapi, problems, runs, stateless, system, thread_streams, threads
 from .access import Access
 from .auth.door import Door
 from .auth.gate import Gate
 from .following import Following
 from .limits import BodyLimit
 
-MODULES = (runs, threads, thread_streams, system, assistants)
+MODULES = (runs, stateless, threads, thread_streams, system, assistants)
 """Those that have routes, the busiest first: each is asked in turn."""
 
 

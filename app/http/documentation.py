@@ -24,16 +24,20 @@ PATHS = {"thread_id": ID, "run_id": ID, "assistant_id": ID}
 
 
 def documented(
-    *path: str, body: type[BaseModel] | None = None, query: Mapping[str, Schema] | None = None
+    *path: str,
+    body: type[BaseModel] | None = None,
+    schema: Schema | None = None,
+    query: Mapping[str, Schema] | None = None,
 ) -> Schema:
-    """Return the `openapi_extra` of a route: its path and query parameters, and its body."""
+    """Return the `openapi_extra` of a route: its path and query parameters, and its body or that one's schema."""
     parameters = [
         _parameter(name, "path", PATHS.get(name, TEXT), is_required=True) for name in path
     ]
-    parameters += [_parameter(name, "query", schema) for name, schema in (query or {}).items()]
+    parameters += [_parameter(name, "query", kind) for name, kind in (query or {}).items()]
     extra: Schema = {"parameters": parameters}
     if body is not None:
         schema = body.model_json_schema()
+    if schema is not None:
         definitions = schema.pop("$defs", {})
         content = {"application/json": {"schema": _inlined(schema, definitions)}}
         extra["requestBody"] = {"required": True, "content": content}

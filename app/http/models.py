@@ -24,6 +24,7 @@ SECONDS_MAX = 10 * 366 * 24 * 3600
 
 IDS_MAX = 1000
 SUPERSTEPS_MAX = 10_000
+BATCH_MAX = 1000
 
 
 def _refuse(value: object) -> object:
@@ -287,6 +288,7 @@ OPTIONS = frozenset(
     {
         "command", "checkpoint", "checkpoint_id", "checkpoint_during", "durability",
         "interrupt_before", "interrupt_after", "stream_subgraphs", "stream_resumable", "strict_resume",
+        "webhook",
     }
 )  # fmt: skip
 """Fields of RunCreate that hang on the graph: the engine checks them (`options.py`)."""
@@ -305,9 +307,9 @@ class RunCreate(Body):
     if_not_exists: Literal["create", "reject"] | None = None
     on_disconnect: Literal["cancel", "continue"] | None = None
     on_completion: Literal["delete", "keep"] | None = None
-    """Of runs without a thread; it means nothing here."""
+    """Of runs without a thread; to others it means nothing."""
     after_seconds: Annotated[float, Field(ge=0, le=SECONDS_MAX, allow_inf_nan=False)] | None = None
-    webhook: Unsupported = None
+    webhook: str | None = None
     langsmith_tracer: Meaningless = None
     feedback_keys: Meaningless = None
     stream_resumable: bool | None = None
@@ -320,6 +322,24 @@ class RunCreate(Body):
     interrupt_after: StopsOption = None
     stream_subgraphs: bool | None = None
     strict_resume: bool | None = None
+
+
+def _refuse_without_thread(value: object) -> object:
+    if value in (None, "", {}):
+        return None
+    raise PydanticCustomError("no_thread", "a run without a thread has none")
+
+
+class StatelessRunCreate(RunCreate):
+    """POST /runs, /runs/stream, /runs/wait, and each of POST /runs/batch."""
+
+    thread_id: Annotated[Any, AfterValidator(_refuse_without_thread)] = None
+    checkpoint: Annotated[CheckpointOption, AfterValidator(_refuse_without_thread)] = None
+    checkpoint_id: Annotated[str | None, AfterValidator(_refuse_without_thread)] = None
+
+
+Batch = Annotated[list[StatelessRunCreate], Field(max_length=BATCH_MAX)]
+"""POST /runs/batch."""
 
 
 class RunsCancel(Body):

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 from uuid import NAMESPACE_OID, uuid5
 
 from ...domain.checkpoint_times import full_time
-from ...domain.events import RunError, Task
+from ...domain.events import Task
 from ...domain.state import Checkpoint, State
 from ..extraction import Path
 from ..graph_states import GraphState, TaskState
-from ..views import RunResult, RunView, StateView, ThreadView, checkpoint_metadata
-from .responses import timestamp
+from ..run_objects import (
+    CHECKPOINT_KEYS,
+    DEFAULT_STREAM_MODES,
+    error_object,
+    result_object,
+    run_object,
+    timestamp,
+)
+from ..views import StateView, ThreadView, checkpoint_metadata
+
+__all__ = ["DEFAULT_STREAM_MODES", "error_object", "result_object", "run_object"]
 
 THREAD_FIELDS = frozenset(
     {
@@ -32,8 +41,6 @@ STATE_FIELDS = frozenset(
         "interrupts", "checkpoint_id", "parent_checkpoint_id",
     }
 )  # fmt: skip
-
-DEFAULT_STREAM_MODES = ["values"]
 
 
 def picked(content: dict[str, Any], fields: frozenset[str] | None) -> dict[str, Any]:
@@ -90,14 +97,7 @@ def found_thread(
     return {**content, "extracted": found}
 
 
-def error_object(error: RunError | None) -> dict[str, Any] | None:
-    """Return what went wrong, as class and message."""
-    return None if error is None else {"error": error.error, "message": error.message}
-
-
 # ------------------------------------------------------------------ states
-
-CHECKPOINT_KEYS = ("thread_id", "checkpoint_ns", "checkpoint_id", "checkpoint_map")
 
 
 def checkpoint_reference(thread_id: str, checkpoint_id: str | None) -> dict[str, Any] | None:
@@ -244,79 +244,3 @@ def task_objects(state: State) -> list[dict[str, Any]]:
         }
         for task in tasks
     ]
-
-
-# ------------------------------------------------------------------ runs
-
-
-def run_object(view: RunView) -> dict[str, Any]:
-    """Return a run."""
-    row = view.row
-    metadata = view.metadata
-    return {
-        "run_id": row.run_id,
-        "thread_id": row.thread_id,
-        "assistant_id": row.assistant_id,
-        "status": row.status,
-        "metadata": metadata,
-        "kwargs": _kwargs(view, metadata),
-        "multitask_strategy": row.multitask_strategy,
-        "created_at": timestamp(row.created_at),
-        "updated_at": timestamp(row.updated_at),
-        "langsmith_session_name": None,
-    }
-
-
-def _kwargs(view: RunView, metadata: dict[str, Any]) -> dict[str, Any]:
-    row, given = view.row, view.accepted.kwargs
-    config: Any = given.get("config") or {}
-    own = {
-        "run_id": row.run_id,
-        "thread_id": row.thread_id,
-        "graph_id": row.graph_id,
-        "assistant_id": row.assistant_id,
-    }
-    durability = given.get("durability")
-    if durability is None:
-        durability = "exit" if given.get("checkpoint_during") is False else "async"
-    return {
-        "input": view.input,
-        "command": given.get("command"),
-        "config": {
-            **config,
-            "configurable": {**(config.get("configurable") or {}), **_started_from(view), **own},
-            "metadata": metadata,
-        },
-        "context": given.get("context") or {},
-        "stream_mode": given.get("stream_mode") or DEFAULT_STREAM_MODES,
-        "interrupt_before": given.get("interrupt_before"),
-        "interrupt_after": given.get("interrupt_after"),
-        "webhook": None,
-        "feedback_keys": None,
-        "temporary": False,
-        "subgraphs": given.get("stream_subgraphs") is True,
-        "resumable": given.get("stream_resumable") is True,
-        "checkpoint_during": durability != "exit",
-        "durability": durability,
-    }
-
-
-def _started_from(view: RunView) -> dict[str, Any]:
-    """Return the checkpoint that the run was told to start from, if it was."""
-    given = view.accepted.kwargs
-    checkpoint: Any = given.get("checkpoint") or {}
-    named = {name: checkpoint[name] for name in CHECKPOINT_KEYS if checkpoint.get(name)}
-    if given.get("checkpoint_id"):
-        named.setdefault("checkpoint_id", given["checkpoint_id"])
-    return named
-
-
-def result_object(result: RunResult) -> Any:  # noqa: ANN401 - a graph's values may be anything
-    """Return what a waiter gets: the values and the questions that the graph stopped at, or why there are none."""
-    error = error_object(result.error)
-    if error is not None:
-        return {"__error__": error}
-    values: Any = result.state_values.to_encode()
-    if result.interrupts and isinstance(values, dict):
-        return {**cast("dict[str, Any]", values), "__interrupt__": list(result.interrupts)}
-    return values

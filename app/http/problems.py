@@ -27,6 +27,8 @@ STATUS_BY_ERROR: dict[type[Exception], int] = {
     errors.StaleAttemptError: 409,
     errors.NothingToResumeError: 409,
     errors.QueueFullError: 429,
+    errors.KeyTakenError: 409,
+    errors.KeyReusedError: 409,
     errors.CheckpointNotFoundError: 404,
     errors.AssistantNotFoundError: 404,
     errors.AssistantExistsError: 409,

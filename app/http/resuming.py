@@ -51,8 +51,8 @@ async def resumed(
     engine: Engine, follower: Follower, view: RunView, modes: Sequence[str], after: str | None
 ) -> tuple[Source, Frames]:
     """Return what a response needs to go on after an event, or from now on if that is None."""
-    if after is None and not is_resumable(view):
-        thread = await engine.queries.thread(view.row.thread_id)
+    if view.is_temporary or (after is None and not is_resumable(view)):
+        thread = await engine.queries.thread_of_runs(view.row.thread_id)
         return follower, Frames(view, modes, thread)
     # What was told before is gone through also if it is not told again: chunks are put together, and messages known.
     reader = engine.replays.run(follower, view, is_replaying=True)

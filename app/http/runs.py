@@ -4,26 +4,21 @@ from __future__ import annotations
 
 from contextlib import suppress
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 from fastapi import APIRouter
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ...domain.errors import (
-    AssistantNotFoundError,
-    RefusedError,
-    RunNotFoundError,
-    ThreadNotFoundError,
-)
-from ..engine import Engine
-from ..views import RunResult, RunView
+from ...domain.errors import RefusedError, RunNotFoundError
+from ..views import RunResult
 from . import models
+from .attaching import followed, joined, streamed, streamed_again, waited, waited_again
+from .creating import created, wanted
 from .documentation import LIMIT, OFFSET, TEXT, TEXTS, YES_OR_NO, documented
-from .following import OnGone, StreamResponse, WaitResponse, held
-from .modes import Frames
-from .objects import DEFAULT_STREAM_MODES, RUN_FIELDS, picked, result_object, run_object
+from .objects import RUN_FIELDS, picked, run_object
+from .once import Call, keeping, once
 from .problems import UnprocessableError
 from .requests import (
     LIMIT_MAX,
@@ -39,13 +34,11 @@ from .requests import (
     values,
 )
 from .responses import JsonResponse
-from .resuming import is_resumable, last_event_id, own_modes, resumed
+from .resuming import last_event_id
 
 router = APIRouter(tags=["runs"])
 
-RESERVED = frozenset({"thread_id", "run_id", "assistant_id", "cron_id"})
-"""Keys of a run's metadata that callers cannot set."""
-
+_THREAD = "/threads/{thread_id}"
 
 # ------------------------------------------------------------------ creating
 
@@ -55,10 +48,15 @@ RESERVED = frozenset({"thread_id", "run_id", "assistant_id", "cron_id"})
 )
 async def create_run(request: Request) -> Response:
     """Accept a run; it is executed in the background."""
-    thread_id = thread_id_of(request)
-    body = await read_body(request, models.RunCreate)
-    view = await _submitted(engine_of(request), thread_id, body, None)
-    return JsonResponse(run_object(view), headers={"Content-Location": _path(view)})
+    engine, thread_id = engine_of(request), thread_id_of(request)
+    asked = wanted(await read_body(request, models.RunCreate))
+
+    async def decide(call: Call | None) -> Response:
+        view = await asked.submit(engine, thread_id, keep=keeping(call, created))
+        content, headers = created(view)
+        return JsonResponse(content, headers=headers)
+
+    return await once(request, decide)
 
 
 @router.post(
@@ -66,18 +64,13 @@ async def create_run(request: Request) -> Response:
 )
 async def wait_for_new_run(request: Request) -> Response:
     """Accept a run, and return the values that it ends with."""
-    thread_id = thread_id_of(request)
-    body = await read_body(request, models.RunCreate)
-    engine = engine_of(request)
-    run_id = engine.new_run_id()
-    with held(engine.follow_run(thread_id, run_id, is_streaming=False)) as follower:
-        view = await _submitted(engine, thread_id, body, run_id)
-        path = _path(view)
-        return WaitResponse(
-            follower,
-            headers={"Location": f"{path}/join", "Content-Location": path},
-            on_gone=_on_gone(engine, view, cancels=body.on_disconnect == "cancel"),
-        )
+    engine, thread_id = engine_of(request), thread_id_of(request)
+    asked = wanted(await read_body(request, models.RunCreate))
+    return await once(
+        request,
+        partial(waited, engine, asked, thread_id),
+        partial(waited_again, engine, path=_THREAD),
+    )
 
 
 @router.post(
@@ -86,78 +79,13 @@ async def wait_for_new_run(request: Request) -> Response:
 )
 async def stream_new_run(request: Request) -> Response:
     """Accept a run, and stream what it does as server-sent events."""
-    thread_id = thread_id_of(request)
-    body = await read_body(request, models.RunCreate)
-    engine = engine_of(request)
-    run_id = engine.new_run_id()
-    with held(engine.follow_run(thread_id, run_id)) as follower:
-        view = await _submitted(engine, thread_id, body, run_id)
-        path = _path(view)
-        modes = body.stream_mode or DEFAULT_STREAM_MODES
-        return StreamResponse(
-            engine.replays.run(follower, view) if is_resumable(view) else follower,
-            Frames(view, modes, has_ids=is_resumable(view)),
-            headers={"Location": f"{path}/stream", "Content-Location": path},
-            on_gone=_on_gone(engine, view, cancels=body.on_disconnect == "cancel"),
-        )
-
-
-async def _submitted(
-    engine: Engine, thread_id: str, body: models.RunCreate, run_id: str | None
-) -> RunView:
-    config = _config(body)
-    if body.context and config.get("configurable"):
-        detail = "Cannot specify both configurable and context. Prefer setting context alone."
-        raise HTTPException(400, detail)
-    kwargs: dict[str, Any] = {}
-    if config:
-        kwargs["config"] = config
-    if body.context:
-        kwargs["context"] = _stripped(body.context)
-    if body.stream_mode is not None and body.stream_mode != DEFAULT_STREAM_MODES:
-        kwargs["stream_mode"] = body.stream_mode
-    kwargs |= body.model_dump(include=set(models.OPTIONS), exclude_none=True)
-    metadata: dict[str, Any] = {**(config.get("metadata") or {}), **(body.metadata or {})}
-    try:
-        return await engine.submit_run(
-            thread_id,
-            body.assistant_id,
-            input=body.input,
-            multitask_strategy=body.multitask_strategy or "enqueue",
-            run_id=run_id,
-            after_seconds=body.after_seconds or 0,
-            metadata={key: metadata[key] for key in _stripped(metadata) if key not in RESERVED},
-            kwargs=kwargs,
-            if_not_exists=body.if_not_exists or "reject",
-        )
-    except (ThreadNotFoundError, AssistantNotFoundError) as error:
-        raise HTTPException(404, "Thread or assistant not found.") from error
-
-
-def _config(body: models.RunCreate) -> dict[str, Any]:
-    config = {} if body.config is None else body.config.model_dump(exclude_none=True)
-    if "configurable" in config:
-        config["configurable"] = _stripped(config["configurable"])
-    if "metadata" in config:
-        config["metadata"] = _stripped(config["metadata"])
-    return config
-
-
-def _stripped(content: dict[str, Any]) -> dict[str, Any]:
-    """Leave out keys that are a server's own: they would reach into the graph's machinery."""
-    return {
-        key: value
-        for key, value in content.items()
-        if not key.startswith(("__", "langgraph_auth_"))
-    }
-
-
-def _on_gone(engine: Engine, view: RunView, *, cancels: bool) -> OnGone | None:
-    return partial(engine.cancel_run, view.row.thread_id, view.row.run_id) if cancels else None
-
-
-def _path(view: RunView) -> str:
-    return f"/threads/{view.row.thread_id}/runs/{view.row.run_id}"
+    engine, thread_id = engine_of(request), thread_id_of(request)
+    asked = wanted(await read_body(request, models.RunCreate))
+    return await once(
+        request,
+        partial(streamed, engine, asked, thread_id),
+        partial(streamed_again, engine, path=_THREAD),
+    )
 
 
 # ------------------------------------------------------------------ reading
@@ -198,15 +126,8 @@ async def join_run(request: Request) -> Response:
     """Wait for the run's end, and return the values that it ended with."""
     thread_id, run_id = thread_id_of(request), run_id_of(request)
     cancels = flag(request, "cancel_on_disconnect")
-    engine = engine_of(request)
-    with held(engine.follow_run(thread_id, run_id, is_streaming=False)) as follower:
-        result = await engine.attach(thread_id, run_id)
-        headers = {"Location": f"/threads/{thread_id}/runs/{run_id}/join"}
-        if result is None:
-            on_gone = partial(engine.cancel_run, thread_id, run_id) if cancels else None
-            return WaitResponse(follower, headers=headers, on_gone=on_gone)
-    follower.__exit__()
-    return JsonResponse(result_object(result), headers=headers)
+    headers = {"Location": f"/threads/{thread_id}/runs/{run_id}/join"}
+    return await joined(engine_of(request), thread_id, run_id, headers, cancels=cancels)
 
 
 @router.get(
@@ -224,18 +145,11 @@ async def stream_run(request: Request) -> Response:
     thread_id, run_id = thread_id_of(request), run_id_of(request)
     cancels = flag(request, "cancel_on_disconnect")
     modes = models.named_stream_modes(values(request, "stream_mode"))
-    after = last_event_id(request)
-    engine = engine_of(request)
     headers = {"Location": f"/threads/{thread_id}/runs/{run_id}/stream"}
-    with held(engine.follow_run(thread_id, run_id)) as follower:
-        result = await engine.attach(thread_id, run_id)
-        if result is None or after is not None:
-            view = await engine.get_run(thread_id, run_id)
-            stream = await resumed(engine, follower, view, modes or own_modes(view), after)
-            on_gone = partial(engine.cancel_run, thread_id, run_id) if cancels else None
-            return StreamResponse(*stream, headers=headers, on_gone=on_gone)
-    follower.__exit__()
-    return Response(b"", headers=headers, media_type=StreamResponse.media_type)
+    return await followed(
+        engine_of(request), thread_id, run_id, modes, headers,
+        cancels=cancels, after=last_event_id(request),
+    )  # fmt: skip
 
 
 # ------------------------------------------------------------------ ending

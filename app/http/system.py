@@ -14,11 +14,6 @@ from .responses import JsonResponse
 router = APIRouter(tags=["system"])
 
 NOT_YET = (
-    ("POST", "/runs"),
-    ("POST", "/runs/stream"),
-    ("POST", "/runs/wait"),
-    ("POST", "/runs/batch"),
-    ("GET", "/runs/{run_id}/stream"),
     ("PATCH", "/threads/{thread_id}/state"),
     ("POST", "/threads/{thread_id}/commands"),
     ("POST", "/threads/{thread_id}/stream/events"),

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from ...domain.errors import CheckpointNotFoundError, InvalidInputError
 from ..extraction import path_of
 from ..search import ThreadFilter
-from ..views import StateView
+from ..views import StateView, ThreadView
 from . import models
 from .documentation import LIMIT, TEXT, TEXTS, YES_OR_NO, documented
 from .objects import (
@@ -26,6 +26,7 @@ from .objects import (
     ttl_object,
     unknown_state_object,
 )
+from .once import Call, keeping, once
 from .problems import UnprocessableError
 from .requests import (
     LIMIT_MAX,
@@ -52,16 +53,24 @@ async def create_thread(request: Request) -> Response:
     """Create a thread."""
     body = await read_body(request, models.ThreadCreate)
     thread_id = None if body.thread_id is None else uuid_of(body.thread_id, "thread")
-    view = await engine_of(request).threads.create(
-        thread_id,
-        metadata=body.metadata,
-        if_exists=body.if_exists or "raise",
-        ttl=_lifetime(body.ttl),
-        supersteps=[
-            [update.model_dump() for update in step.updates] for step in body.supersteps or []
-        ],
-    )
-    return JsonResponse(thread_object(view))
+
+    def created(view: ThreadView) -> tuple[object, dict[str, str]]:
+        return thread_object(view), {}
+
+    async def decide(call: Call | None) -> Response:
+        view = await engine_of(request).threads.create(
+            thread_id,
+            metadata=body.metadata,
+            if_exists=body.if_exists or "raise",
+            ttl=_lifetime(body.ttl),
+            supersteps=[
+                [update.model_dump() for update in step.updates] for step in body.supersteps or []
+            ],
+            keep=keeping(call, created),
+        )
+        return JsonResponse(thread_object(view))
+
+    return await once(request, decide)
 
 
 @router.post("/threads/search", openapi_extra=documented(body=models.ThreadSearch))

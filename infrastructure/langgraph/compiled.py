@@ -111,8 +111,8 @@ def compiled(found: object) -> CompiledGraph | None:
     return cast("CompiledGraph", found) if isinstance(found, Pregel) else None
 
 
-def bound(graph: CompiledGraph, saver: BaseCheckpointSaver[Any]) -> CompiledGraph:
-    """Return the graph with this checkpointer in place of any other."""
+def bound(graph: CompiledGraph, saver: BaseCheckpointSaver[Any] | None) -> CompiledGraph:
+    """Return the graph with this checkpointer, or none, in place of any other."""
     copied = cast("Pregel[Any, Any, Any, Any]", graph).copy({"checkpointer": saver})
     return cast("CompiledGraph", copied)
 

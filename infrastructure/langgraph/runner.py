@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from langgraph.errors import InvalidUpdateError
 from langgraph.runtime import RunControl
@@ -23,14 +22,16 @@ from .run_config import breakpoints, command_of, durability, run_context, runnab
 from .saver import CheckpointSaver
 from .schemas import drawable, schema_types, schemas_of, subgraph_schemas
 from .starting import Starting
+from .stateless import StatelessRun, sound_input
 from .states import end_at_rest, graph_end, graph_state
+from .stopping import until_stopped
 from .streaming import asked_of, stream
 from .supersteps import state_updates
 from .tool_recording import ToolRecorder
 from .types import TypeRegistry
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 
     from langchain_core.callbacks import BaseCallbackHandler
     from langchain_core.runnables import RunnableConfig
@@ -52,7 +53,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-T = TypeVar("T")
 
 NAMES_OF_UPDATES = frozenset({"__end__", "__copy__", "__input__"})
 """What an update from outside may be by, beside the graph's nodes."""
@@ -139,11 +139,24 @@ class LangGraphRunner:
         cancellation is raised when the code has unwound: it does not go on to its next step.
         """
         config = runnable_config(context)
+        if context.hold is not None:
+            return await self._run_stateless(config, context)
         async with self._graph(
             "threads.create_run", context.log, (context.run_id, context.attempt), config, context
         ) as (graph, saver, codec):
             control = RunControl()
-            return await _until_stopped(self._run(graph, saver, codec, context, control), control)
+            return await until_stopped(self._run(graph, saver, codec, context, control), control)
+
+    async def _run_stateless(self, config: RunnableConfig, context: RunContext) -> GraphEnd:
+        """Run an attempt without a checkpointer."""
+        told = context.context or None
+        async with self._source.graph("threads.create_run", config, told) as graph:
+            codec = self._codec if graph is self._source.fixed else self._learn(graph)
+            run, control = StatelessRun(bound(graph, None), codec, context), RunControl()
+            given = self._given(codec, context)
+            if self._closes_tool_calls:
+                given = sound_input(graph, given)
+            return await until_stopped(run.run(given, config, control), control)
 
     async def _run(
         self,
@@ -370,24 +383,3 @@ def _refusals(what: str) -> Generator[None]:
 def _thread_config(thread_id: str, checkpoint: Mapping[str, Json] | None = None) -> RunnableConfig:
     named = {name: value for name, value in (checkpoint or {}).items() if value}
     return {"configurable": {"checkpoint_ns": "", **named, "thread_id": thread_id}}
-
-
-async def _until_stopped(work: Coroutine[Any, Any, T], control: RunControl) -> T:
-    """Await the work in a task of its own, so that it is asked to drain before a cancellation reaches it.
-
-    A node that swallows its cancellation would otherwise go on to the next step.
-    """
-    task = asyncio.ensure_future(work)
-    is_cancelled = False
-    while not task.done():
-        try:
-            await asyncio.wait({task})
-        except asyncio.CancelledError:
-            is_cancelled = True
-            control.request_drain("cancelled")
-            task.cancel()
-    if is_cancelled:
-        if not task.cancelled() and (error := task.exception()) is not None:
-            logger.debug("raised while it was stopped", exc_info=error)
-        raise asyncio.CancelledError
-    return task.result()

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 MODES = frozenset({"values", "updates", "custom", "messages", "checkpoints", "tasks", "debug"})
 """The modes that LangGraph streams by itself."""
 
+VALUES = "values"
+
 EVENTS = "events"
 """What happens inside the graph's runnables; LangChain's own stream, which holds LangGraph's."""
 
@@ -58,26 +60,28 @@ async def stream(
     emit: Callable[[str, Json], None],
     is_followed: Callable[[], bool] = lambda: True,
     types: TypeRegistry | None = None,
+    hold: Callable[[object], None] | None = None,
     **options: object,
 ) -> None:
     """Run the graph to its end, and emit the parts that were asked for as they come, while somebody follows the run.
 
+    `hold` gets the graph's values whenever they are new, followed or not.
+
     A part's name is its mode, followed by the namespace of the subgraph that it is of: `updates|child:<task id>`. Objects of
     `types` are shown as states show them.
     """
-    options |= {"stream_mode": list(asked.modes), "subgraphs": asked.has_subgraphs}
-    parts = _Parts(asked, emit, types)
+    modes = asked.modes if hold is None else tuple(dict.fromkeys((*asked.modes, VALUES)))
+    options |= {"stream_mode": list(modes), "subgraphs": asked.has_subgraphs}
+    parts = _Parts(asked, emit, types, is_followed, hold)
     if asked.has_events:
         events = graph.astream_events(given, config, version="v2", **options)
         async with aclosing(_generator(events)) as stream:
             async for event in stream:
-                if is_followed():
-                    parts.take_event(event)
+                parts.take_event(event)
         return
     async with aclosing(_generator(graph.astream(given, config, **options))) as stream:
         async for part in stream:
-            if is_followed():
-                parts.take(part)
+            parts.take(part)
 
 
 def _generator(stream: AsyncIterator[Any]) -> AsyncGenerator[Any, None]:
@@ -88,8 +92,15 @@ class _Parts:
     """Emits a run's parts. A list is shown anew only where it changed: states are long, and come after each step."""
 
     def __init__(
-        self, asked: Asked, emit: Callable[[str, Json], None], types: TypeRegistry | None
+        self,
+        asked: Asked,
+        emit: Callable[[str, Json], None],
+        types: TypeRegistry | None,
+        is_followed: Callable[[], bool],
+        hold: Callable[[object], None] | None,
     ) -> None:
+        self._is_followed = is_followed
+        self._hold = hold
         self._asked = asked
         self._emit = emit
         self._types = types
@@ -100,6 +111,13 @@ class _Parts:
         """Emit a part of LangGraph's stream."""
         namespace = cast("tuple[str, ...]", part[0] if self._asked.has_subgraphs else ())
         mode, payload = part[-2:]
+        if mode == VALUES and self._hold is not None:
+            if not namespace:
+                self._hold(payload)
+            if VALUES not in self._asked.modes:
+                return
+        if not self._is_followed():
+            return
         name = "|".join((mode, *namespace))
         if mode == "values" and type(payload) is dict:
             values = cast("dict[object, object]", payload)
@@ -112,7 +130,7 @@ class _Parts:
         is_own = not event["parent_ids"]
         if is_own and event["event"] == "on_chain_stream":
             self.take(event["data"]["chunk"])
-        else:
+        elif self._is_followed():
             self._emit(EVENTS, shown(public_event(event), self._types))
 
     def _value(self, name: str, key: object, value: object) -> Json:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from ...domain.ports import Lease, RunRow, StoredSnapshot, StreamBatch, ThreadRow
     from .codec import LogRow
     from .planning import Erasure, Write
+    from .rows import Values
     from .writer import Job, Task
 
 UNLIMITED = 2**62
@@ -26,6 +27,22 @@ class Tasks(Protocol):
 
     def release_lease(self, lease: Lease) -> Task:
         """Delete the lease."""
+        ...
+
+    def sweep_answers(self, now: int) -> Task:
+        """Delete the answers that have expired; their number is the outcome."""
+        ...
+
+    def claim_deliveries(self, now: int, until: int, limit: int) -> Task:
+        """Put due deliveries off, counting a try; the outcome is their rows as they stand then."""
+        ...
+
+    def settle_delivery(self, delivery_id: str, due_at: int | None, error: str) -> Task:
+        """Write that a try has failed; a delivery that is not due again loses its body."""
+        ...
+
+    def finish_delivery(self, delivery_id: str) -> Task:
+        """Delete the delivery."""
         ...
 
     def renew_holder(self, holder: str, expires_at: int) -> Task:
@@ -206,6 +223,14 @@ class Log(Protocol):
 
     def list_holders(self) -> Sequence[tuple[str, int]]:
         """Return the processes that hold or held leases, and up to when they have shown life."""
+        ...
+
+    def find_answer(self, scope: str, key: str) -> Values | None:
+        """Return the row of an answer."""
+        ...
+
+    def list_deliveries(self, *, due_before: int | None, limit: int) -> Sequence[Values]:
+        """Return rows of deliveries: those that are due by then, in that order, or all, the oldest first."""
         ...
 
     def list_erasures(self, *, limit: int) -> Sequence[tuple[int, Erasure]]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from collections import defaultdict
-from dataclasses import replace
 from heapq import nsmallest
 from itertools import islice
 from threading import RLock
@@ -17,13 +16,14 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from ...domain.ports import Lease
 from .log import UNLIMITED
+from .memory_tasks import MemoryTables, MemoryTasks, listed_deliveries
 from .planning import Planner, Write
 from .rows import assistant_row, hidden_run, run_row, thread_row
 from .streams import MemoryStreams
 from .writer import answer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     from ...domain.assistant_ports import AssistantRow
     from ...domain.ports import RunRow, StoredSnapshot, ThreadRow
@@ -41,13 +41,14 @@ _IS_PRESENT, _UPDATED_AT, _EXPIRES_AT = 2, 6, 9
 """Places in the values of a thread's row."""
 
 
-class MemoryLog:
+class MemoryLog(MemoryTables):
     """The `Log` in memory."""
 
     is_blocking = False
     poll_seconds: float | None = None
 
     def __init__(self) -> None:
+        super().__init__()
         self.lock = RLock()
         self._listeners: set[Callable[[], None]] = set()
         self._events: list[LogRow] = []
@@ -61,12 +62,6 @@ class MemoryLog:
         self._trackings: dict[str, int] = {}
         self._assistants: dict[str, Values] = {}
         self._erasures_made = 0
-        # The tasks work on these.
-        self.leases: dict[tuple[str, str, int], Lease] = {}
-        self.holders: set[str] = set()
-        self.snapshots: dict[str, StoredSnapshot] = {}
-        self.erased_versions: dict[str, int] = {}
-        self.erasures: dict[int, Erasure] = {}
         self.tasks = MemoryTasks(self)
         self.streams = MemoryStreams(self)
 
@@ -128,6 +123,8 @@ class MemoryLog:
             self.leases.pop((thread_id, run_id, attempt), None)
         self._trackings.update(plan.trackings)
         self._write_assistants(plan)
+        self.answers.update(plan.answers)
+        self.deliveries.update((row[0], row) for row in plan.deliveries)
         for erasure in plan.erasures:
             self._erasures_made += 1
             self.erasures[self._erasures_made] = erasure
@@ -239,6 +236,20 @@ class MemoryLog:
         """Return how far the application has come in the log that it follows."""
         return self._trackings.get(application_name)
 
+    def answer_expiry(self, scope: str, key: str) -> int | None:
+        """Return when the answer that is kept under the key expires."""
+        row = self.answers.get((scope, key))
+        return None if row is None else row[-1]
+
+    def find_answer(self, scope: str, key: str) -> Values | None:
+        """Return the row of an answer."""
+        return self.answers.get((scope, key))
+
+    def list_deliveries(self, *, due_before: int | None, limit: int) -> Sequence[Values]:
+        """Return rows of deliveries: those that are due by then, in that order, or all, the oldest first."""
+        with self.lock:
+            return listed_deliveries(self.deliveries.values(), due_before, limit)
+
     # ---------------------------------------------------------------- projections
 
     def has_run(self, thread_id: str, run_id: str) -> bool:
@@ -322,57 +333,6 @@ def _rows(
     make: Callable[[Values], _Row], found: Sequence[Values], offset: int, limit: int
 ) -> list[_Row]:
     return [make(values) for values in found[offset : offset + limit]]
-
-
-class MemoryTasks:
-    """Work on the log that is no append. It needs no session: the log is at hand."""
-
-    def __init__(self, log: MemoryLog) -> None:
-        self._log = log
-
-    def write_snapshot(self, snapshot: StoredSnapshot) -> Task:
-        """Replace the thread's snapshot, unless it is older or may hold erased payloads."""
-
-        def task(_: Session) -> None:
-            log, thread_id = self._log, snapshot.thread_id
-            held = log.snapshots.get(thread_id)
-            void = max(log.erased_versions.get(thread_id, 0), held.version if held else 0)
-            if snapshot.version > void:
-                log.snapshots[thread_id] = snapshot
-
-        return task
-
-    def release_lease(self, lease: Lease) -> Task:
-        """Forget the lease."""
-        key = (lease.thread_id, lease.run_id, lease.attempt)
-        return lambda _: self._log.leases.pop(key, None)
-
-    def renew_holder(self, holder: str, expires_at: int) -> Task:
-        """Count the holder as alive until it is removed."""
-        return lambda _: self._log.holders.add(holder)
-
-    def remove_holder(self, holder: str) -> Task:
-        """Count the holder as dead."""
-        return lambda _: self._log.holders.discard(holder)
-
-    def erase(
-        self,
-        erasure_id: int,
-        rewritten: Iterable[tuple[str, bytes, int]],
-        next_version: int | None,
-    ) -> Task:
-        """Overwrite events, and note where to go on."""
-
-        def task(_: Session) -> None:
-            for row in rewritten:
-                self._log.rewrite(*row)
-            if next_version is None:
-                self._log.erasures.pop(erasure_id, None)
-            elif erasure_id in self._log.erasures:
-                erasure = self._log.erasures[erasure_id]
-                self._log.erasures[erasure_id] = replace(erasure, from_version=next_version)
-
-        return task
 
 
 class MemoryHolding:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from eventsourcing.persistence import IntegrityError
 
-from ...domain.errors import RunIdTakenError, VersionConflictError
+from ...domain.errors import KeyTakenError, RunIdTakenError, VersionConflictError
 from .rows import hidden_run, is_hidden
 
 if TYPE_CHECKING:
@@ -56,6 +56,10 @@ class Write:
     tracking: Tracking | None = None
     assistants: Sequence[tuple[str, Values | None]] = ()
     """Rows of assistants by id; None: the assistant is gone."""
+    answer: Values | None = None
+    """What a request is answered; refused, if one that has not expired `at` stands under its key."""
+    at: int = 0
+    deliveries: Sequence[Values] = ()
 
 
 class Ledger(Protocol):
@@ -81,6 +85,10 @@ class Ledger(Protocol):
         """Return how far the application has come in the log that it follows."""
         ...
 
+    def answer_expiry(self, scope: str, key: str) -> int | None:
+        """Return when the answer that is kept under the key expires; None if there is none."""
+        ...
+
 
 Outcome: TypeAlias = int | Exception
 """Of a write: the position before that of its first event, or why it was refused."""
@@ -103,6 +111,8 @@ class Plan:
     """Runs that are hidden from now on, whose stored streams go; without a run id, those of all the thread's runs."""
     erasures: list[Erasure] = field(default_factory=list[Erasure])
     trackings: dict[str, int] = field(default_factory=dict[str, int])
+    answers: dict[Values, Values] = field(default_factory=dict["Values", "Values"])
+    deliveries: list[Values] = field(default_factory=list["Values"])
     heads: dict[str, int] = field(default_factory=dict[str, int])
     """The newest version of each thread that was looked at, as it stands after the plan."""
     assistants: dict[str, Values | None] = field(default_factory=dict[str, "Values | None"])
@@ -138,6 +148,8 @@ class Planner:
         for run_id in write.accepts:
             if self._has_run(write.thread_id, run_id):
                 return RunIdTakenError(run_id=run_id)
+        if write.answer is not None and self._is_taken(write.answer[:2], write.at):
+            return KeyTakenError(key=write.answer[1])
         return None
 
     def _library_refusal(self, write: Write) -> Exception | None:
@@ -184,6 +196,9 @@ class Planner:
         if write.lease is not None:
             plan.leases[write.lease[:3]] = write.lease
         plan.erasures.extend(write.erasures)
+        plan.deliveries.extend(write.deliveries)
+        if write.answer is not None:
+            plan.answers[write.answer[:2]] = write.answer
         if write.tracking is not None:
             plan.trackings[write.tracking.application_name] = write.tracking.notification_id
         plan.assistants.update(write.assistants)
@@ -220,6 +235,12 @@ class Planner:
 
     def _has_run(self, thread_id: str, run_id: str) -> bool:
         return (thread_id, run_id) in self._plan.runs or self._ledger.has_run(thread_id, run_id)
+
+    def _is_taken(self, key: Values, at: int) -> bool:
+        if key in self._plan.answers:
+            return True
+        expiry = self._ledger.answer_expiry(*key)
+        return expiry is not None and expiry > at
 
     def _tracking_position(self, application_name: str) -> int | None:
         last = self._plan.trackings.get(application_name)

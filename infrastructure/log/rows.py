@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import orjson
 
 from ...domain.assistant_ports import AssistantRow
+from ...domain.kept_ports import Delivery, KeptAnswer
 from ...domain.ports import RunRow, ThreadRow
 from .codec import from_microseconds, to_microseconds
 
@@ -170,3 +171,82 @@ def assistant_row(values: Sequence[Any]) -> AssistantRow:
         created_at=from_microseconds(values[8]),
         updated_at=from_microseconds(values[9]),
     )
+
+
+ANSWER_COLUMNS = ("scope", "key", "digest", "status", "body", "headers", "expires_at")
+
+DELIVERY_COLUMNS = (
+    "delivery_id",
+    "thread_id",
+    "run_id",
+    "url",
+    "body",
+    "created_at",
+    "due_at",
+    "tries",
+    "error",
+)
+
+
+def answer_values(kept: KeptAnswer) -> Values:
+    """Return the answer as its table holds it, in the order of `ANSWER_COLUMNS`."""
+    return (
+        kept.scope,
+        kept.key,
+        kept.digest,
+        kept.status,
+        kept.body,
+        orjson.dumps(kept.headers).decode(),
+        to_microseconds(kept.expires_at),
+    )
+
+
+def kept_answer(values: Sequence[Any]) -> KeptAnswer:
+    """Return what `answer_values` was given."""
+    scope, key, digest, status, body, headers, expires_at = values
+    return KeptAnswer(
+        scope, key, digest, status, body, orjson.loads(headers), from_microseconds(expires_at)
+    )
+
+
+def delivery_values(delivery: Delivery) -> Values:
+    """Return the delivery as its table holds it, in the order of `DELIVERY_COLUMNS`."""
+    return (
+        delivery.delivery_id,
+        delivery.thread_id,
+        delivery.run_id,
+        delivery.url,
+        delivery.body,
+        to_microseconds(delivery.created_at),
+        None if delivery.due_at is None else to_microseconds(delivery.due_at),
+        delivery.tries,
+        delivery.error,
+    )
+
+
+def delivery(values: Sequence[Any]) -> Delivery:
+    """Return what `delivery_values` was given."""
+    identity, thread_id, run_id, url, body, created_at, due_at, tries, error = values
+    return Delivery(
+        delivery_id=identity,
+        thread_id=thread_id,
+        run_id=run_id,
+        url=url,
+        body=body,
+        created_at=from_microseconds(created_at),
+        due_at=None if due_at is None else from_microseconds(due_at),
+        tries=tries,
+        error=error,
+    )
+
+
+def claimed(values: Values, until: int) -> Values:
+    """Return a delivery's values, put off until then, with one more try."""
+    due, tries = DELIVERY_COLUMNS.index("due_at"), DELIVERY_COLUMNS.index("tries")
+    return (*values[:due], until, values[tries] + 1, *values[tries + 1 :])
+
+
+def settled(values: Values, due_at: int | None, error: str) -> Values:
+    """Return a delivery's values after a try that failed; without another one, it has no body any more."""
+    body = b"" if due_at is None else values[4]
+    return (*values[:4], body, values[5], due_at, values[7], error)

@@ -9,7 +9,7 @@ from eventsourcing.persistence import PersistenceError
 from ...domain.ports import Lease, StoredSnapshot
 from .log import UNLIMITED
 from .planning import Erasure
-from .rows import assistant_row, run_row, thread_row
+from .rows import assistant_row, claimed, run_row, thread_row
 from .sql_streams import SQLStreams
 from .writer import GroupWriter
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ...domain.ports import RunRow, ThreadRow
     from .codec import LogRow
     from .planning import Write
+    from .rows import Values
     from .statements import Statements
     from .writer import Job, Session, Task
 
@@ -256,6 +257,17 @@ class SQLLog:
         """Return the processes that hold or held leases, and up to when they have shown life."""
         return self.database.read(self._sql.list_holders)
 
+    def find_answer(self, scope: str, key: str) -> Values | None:
+        """Return the row of an answer."""
+        rows = self.database.read(self._sql.kept.select_answer, (scope, key))
+        return rows[0] if rows else None
+
+    def list_deliveries(self, *, due_before: int | None, limit: int) -> Sequence[Values]:
+        """Return rows of deliveries: those that are due by then, in that order, or all, the oldest first."""
+        if due_before is None:
+            return self.database.read(self._sql.kept.list_deliveries, (limit, 0))
+        return self.database.read(self._sql.kept.list_due, (due_before, limit, 0))
+
     def list_erasures(self, *, limit: int) -> Sequence[tuple[int, Erasure]]:
         """Return what is still to be erased, oldest first."""
         rows = self.database.read(self._sql.select_erasures, (limit, 0))
@@ -296,6 +308,40 @@ class SQLTasks:
     def remove_holder(self, holder: str) -> Task:
         """Delete the holder's row; its leases then count as those of a dead one."""
         return lambda session: session.execute(self._sql.delete_holder, (holder,))
+
+    def sweep_answers(self, now: int) -> Task:
+        """Delete the answers that have expired."""
+        sql = self._sql.kept
+
+        def task(session: Session) -> int:
+            [(count,)] = session.execute(sql.count_expired, (now,))
+            session.execute(sql.delete_expired, (now,))
+            return count
+
+        return task
+
+    def claim_deliveries(self, now: int, until: int, limit: int) -> Task:
+        """Put due deliveries off, counting a try."""
+        sql = self._sql.kept
+
+        def task(session: Session) -> list[Values]:
+            rows = session.execute(sql.list_due, (now, limit, 0))
+            for row in rows:
+                session.execute(sql.claim_delivery, (until, row[0]))
+            return [claimed(row, until) for row in rows]
+
+        return task
+
+    def settle_delivery(self, delivery_id: str, due_at: int | None, error: str) -> Task:
+        """Write that a try has failed; a delivery that is not due again loses its body."""
+        sql = self._sql.kept
+        if due_at is None:
+            return lambda session: session.execute(sql.bury_delivery, (b"", error, delivery_id))
+        return lambda session: session.execute(sql.settle_delivery, (due_at, error, delivery_id))
+
+    def finish_delivery(self, delivery_id: str) -> Task:
+        """Delete the delivery."""
+        return lambda session: session.execute(self._sql.kept.delete_delivery, (delivery_id,))
 
     def erase(
         self, erasure_id: int, rewritten: Sequence[tuple[str, bytes, int]], next_version: int | None

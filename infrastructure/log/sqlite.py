@@ -325,13 +325,13 @@ class SQLiteSession:
                 if rows:
                     for text, parameters in bulk.parts(rows):
                         self._execute(text, parameters)
-            self._write_assistants(plan)
             for dropped in plan.dropped:
                 self._execute(*sql.streams.of_dropped(*dropped))
             for lease in plan.releases:
                 self._execute(sql.delete_lease, lease)
             for tracking in plan.trackings.items():
                 self._execute(sql.upsert_tracking, tracking)
+            self._write_kept(plan)
             for erasure in plan.erasures:
                 thread_id, upto = erasure.thread_id, erasure.upto_version
                 row = (thread_id, erasure.run_id, erasure.from_version, upto)
@@ -339,12 +339,17 @@ class SQLiteSession:
                 self._execute(sql.mark_erased, (upto, thread_id))
                 self._execute(sql.delete_snapshot, (thread_id, erasure.from_version))
 
-    def _write_assistants(self, plan: Plan) -> None:
+    def _write_kept(self, plan: Plan) -> None:
         for assistant_id, assistant in plan.assistants.items():
             if assistant is None:
                 self._execute(self._statements.delete_assistant, (assistant_id,))
             else:
                 self._execute(self._statements.upsert_assistant, assistant)
+        sql = self._statements.kept
+        for answer in plan.answers.values():
+            self._execute(sql.upsert_answer, answer)
+        for delivery in plan.deliveries:
+            self._execute(sql.insert_delivery, delivery)
 
     def holds(self, plan: Plan) -> bool:
         """Return whether the log has the plan's events, each in its place and with the same bytes."""
@@ -379,6 +384,11 @@ class SQLiteSession:
     def tracking_position(self, application_name: str) -> int | None:
         """Return how far the application has come."""
         row = self._first(self._statements.tracking_position, (application_name,))
+        return None if row is None else row[0]
+
+    def answer_expiry(self, scope: str, key: str) -> int | None:
+        """Return when the answer that is kept under the key expires."""
+        row = self._first(self._statements.kept.answer_expiry, (scope, key))
         return None if row is None else row[0]
 
     def _number(self, sql: str, parameters: Sequence[Any] = ()) -> int:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Boolean, bindparam, delete, false, func, insert, or_, select, true, update
 from sqlalchemy.schema import CreateTable
 
+from .kept_statements import KeptStatements
 from .rows import ASSISTANT_COLUMNS, RUN_COLUMNS, THREAD_COLUMNS
 from .streams import StreamStatements
 from .tables import (
@@ -94,6 +95,7 @@ class Statements:
         self._prepare_snapshots()
         self._prepare_erasures()
         self.streams = StreamStatements(self.prepare, self.insert_into)
+        self.kept = KeptStatements(self)
 
     def prepare(self, statement: ClauseElement, *names: str) -> str:
         """Return the statement's text, whose parameters go in the order of `names`."""

@@ -6,6 +6,7 @@ the event loop never waits for a disk; those of a log in memory are done on the 
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, cast
@@ -13,19 +14,33 @@ from typing import TYPE_CHECKING, cast
 from ...domain.errors import StoreUnavailableError
 from ...domain.events import RecordedEvent
 from ...domain.ports import HeldLease
+from .codec import to_microseconds
 from .compression import compressed, expanded, uncompressed
 from .erasure import next_chunk
 from .kept_assistants import AssistantsOfLog
 from .kept_streams import StreamsOfLog
 from .log import UNLIMITED
 from .planning import Erasure, Write
-from .rows import run_values, thread_values
+from .rows import (
+    answer_values,
+    delivery,
+    delivery_values,
+    kept_answer,
+    run_values,
+    thread_values,
+)
 from .subscriptions import LogSubscription
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
+    from ...domain.kept_ports import Delivery, KeptAnswer
     from ...domain.ports import Append, Lease, LogEntry, RunRow, StoredSnapshot, ThreadRow
+    from .rows import Values
+    from .writer import Task
+
+ERASURES_AT_ONCE = 64
 
 
 class LogStore(AssistantsOfLog, StreamsOfLog):
@@ -68,6 +83,9 @@ class LogStore(AssistantsOfLog, StreamsOfLog):
             release=release and (release.thread_id, release.run_id, release.attempt),
             hide_runs=[(append.thread_id, run_id) for run_id in _hidden(append)],
             erasures=_erasures(append),
+            answer=append.answer and answer_values(append.answer),
+            at=to_microseconds(append.recorded_at),
+            deliveries=[delivery_values(each) for each in append.deliveries],
         )
 
     async def read_thread(
@@ -203,14 +221,51 @@ class LogStore(AssistantsOfLog, StreamsOfLog):
         """Say that the attempt's code has stopped; unknown leases are ignored."""
         await self._do(self._log.tasks.release_lease(lease))
 
+    async def find_answer(self, scope: str, key: str) -> KeptAnswer | None:
+        """Return the answer that is kept under a key, also one that has expired."""
+        row = await self._read(self._log.find_answer, scope, key)
+        return None if row is None else kept_answer(row)
+
+    async def sweep_answers(self, now: datetime) -> int:
+        """Forget the answers that have expired; return how many they were."""
+        return cast("int", await self._do(self._log.tasks.sweep_answers(to_microseconds(now))))
+
+    async def list_deliveries(
+        self, *, due_before: datetime | None = None, limit: int = 100
+    ) -> tuple[Delivery, ...]:
+        """Return deliveries, oldest first: all of them, or those that are due by then, the most urgent first."""
+        due = None if due_before is None else to_microseconds(due_before)
+        rows = await self._read(self._log.list_deliveries, due_before=due, limit=limit)
+        return tuple(map(delivery, rows))
+
+    async def claim_deliveries(
+        self, now: datetime, until: datetime, *, limit: int
+    ) -> tuple[Delivery, ...]:
+        """Return due deliveries that are to be tried now."""
+        at, again = to_microseconds(now), to_microseconds(until)
+        rows = await self._do(self._log.tasks.claim_deliveries(at, again, limit))
+        return tuple(map(delivery, cast("list[Values]", rows)))
+
+    async def settle_delivery(self, delivery_id: str, due_at: datetime | None, error: str) -> None:
+        """Say that a try has failed: it is due again then, or (None) it is dead."""
+        again = None if due_at is None else to_microseconds(due_at)
+        await self._do(self._log.tasks.settle_delivery(delivery_id, again, error))
+
+    async def finish_delivery(self, delivery_id: str) -> None:
+        """Say that it has arrived: it is forgotten."""
+        await self._do(self._log.tasks.finish_delivery(delivery_id))
+
     async def erase_pending(self) -> int:
         """Carry out the erasures that appends have asked for; return how many were overwritten."""
         count = 0
-        while found := await self._read(self._log.list_erasures, limit=1):
-            [(erasure_id, erasure)] = found
-            rewritten, next_version = await self._read(next_chunk, self._log, self._codec, erasure)
-            await self._do(self._log.tasks.erase(erasure_id, rewritten, next_version))
-            count += len(rewritten)
+        while found := await self._read(self._log.list_erasures, limit=ERASURES_AT_ONCE):
+            works: list[Task] = []
+            for erasure_id, erasure in found:
+                read = await self._read(next_chunk, self._log, self._codec, erasure)
+                works.append(self._log.tasks.erase(erasure_id, *read))
+                count += len(read[0])
+            # Written at once, they share a transaction.
+            await asyncio.gather(*map(self._do, works))
         if count:
             await self._read(self._log.scrub)
         return count

@@ -184,6 +184,39 @@ tracking = Table(
     sqlite_with_rowid=False,
 )
 
+answers = Table(
+    "answers",
+    METADATA,
+    Column("scope", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("headers", Text, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    PrimaryKeyConstraint("scope", "key", name="answers_pk"),
+)
+
+Index("answers_expiring", answers.c.expires_at)
+
+deliveries = Table(
+    "deliveries",
+    METADATA,
+    Column("delivery_id", Text, nullable=False),
+    Column("thread_id", Text, nullable=False),
+    Column("run_id", Text, nullable=False),
+    Column("url", Text, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    # Null: it is dead.
+    Column("due_at", BigInteger),
+    Column("tries", Integer, nullable=False),
+    Column("error", Text, nullable=False),
+    PrimaryKeyConstraint("delivery_id", name="deliveries_pk"),
+)
+
+Index("deliveries_due", deliveries.c.due_at)
+
 
 def stored_events_table(name: str) -> Table:
     """Return a table of events beside the log, as `eventsourcing` keeps its own snapshots in."""

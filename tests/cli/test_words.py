@@ -42,6 +42,7 @@ ACCEPTED = RunAccepted(run_id=RUN, assistant_id="a", graph_id="g")
 
 WORDS = [
     (ThreadCreated(), "the thread exists"),
+    (ThreadCreated(is_temporary=True), "the thread exists, for one run"),
     (ThreadCopied(source_thread_id="t0", source_version=7), "copied from thread t0 at version 7"),
     (
         ThreadCreated(ttl=TimeToLive(minutes=1.5)),

@@ -55,6 +55,9 @@ WITH_BODY = [
     ("POST", "/threads/{t}/runs"),
     ("POST", "/threads/{t}/runs/wait"),
     ("POST", "/threads/{t}/runs/stream"),
+    ("POST", "/runs"),
+    ("POST", "/runs/wait"),
+    ("POST", "/runs/stream"),
     ("POST", "/runs/cancel"),
     ("POST", "/assistants/search"),
     ("POST", "/assistants/count"),
@@ -163,6 +166,10 @@ FIELDS = {
     "/assistants/{a}/versions": ["metadata", "limit", "offset"],
     "/assistants/{a}/latest": ["version"],
 }
+FIELDS["/runs"] = FIELDS["/runs/wait"] = FIELDS["/runs/stream"] = [
+    *FIELDS["/threads/{t}/runs"],
+    "thread_id",
+]
 FIELDS["/threads/{t}/runs/wait"] = FIELDS["/threads/{t}/runs/stream"] = FIELDS["/threads/{t}/runs"]
 
 
@@ -191,7 +198,8 @@ async def test_any_value_in_any_field_is_taken_or_refused(
         ("checkpoint_id", UNKNOWN),
         ("interrupt_before", "*"),
         ("interrupt_after", ["agent"]),
-        ("webhook", "http://example.org"),
+        ("webhook", "ftp://example.org"),
+        ("webhook", "http://127.0.0.1/"),
         ("stream_subgraphs", True),
         ("durability", "exit"),
         ("checkpoint_during", False),

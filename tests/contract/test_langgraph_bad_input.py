@@ -75,7 +75,7 @@ async def refusal(client: LangGraphClient, path: str, body: dict[str, Any]) -> t
         ("checkpoint_id", 7, "checkpoint_id"),
         ("stream_mode", ["values", "tools"], "stream_mode"),
         ("stream_mode", "lifecycle", "stream_mode"),
-        ("webhook", "http://example.org", "webhook: not supported yet"),
+        ("webhook", "ftp://example.org", "webhook: expected an http or https URL"),
     ],
 )
 async def test_a_field_that_does_not_hold_what_it_may_is_refused_by_name(

@@ -389,6 +389,7 @@ async def test_a_new_run_is_pending_and_says_what_it_was_given(
                     "thread_id": thread_id,
                     "graph_id": "agent",
                     "assistant_id": AGENT,
+                    "user_id": "",
                 },
                 "metadata": metadata,
             },

@@ -125,7 +125,8 @@ def test_the_log_is_text_or_json(capsys: pytest.CaptureFixture[str]) -> None:
             logging.getLogger("x").warning("it is %s", "so", extra={"thread_id": "t"})
     finally:
         request_id.reset(token)
-        root.handlers[:], root.level = before, level
+        root.handlers[:] = before
+        root.setLevel(level)  # Set otherwise, loggers would remember the old one.
     as_json, as_text = capsys.readouterr().err.splitlines()
     told = json.loads(as_json)
     assert told.pop("time")

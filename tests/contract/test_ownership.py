@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from tests.support.auth import (
     routes_of,
     snapshot_of,
 )
+from tests.support.engine import said
 from threadfold.app.http.auth.gate import PUBLIC_PATHS
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ WITHOUT_THREAD = {
     "POST /runs/wait",
     "POST /runs/batch",
     "POST /runs/cancel",
+    "GET /runs/{run_id}/join",
     "GET /runs/{run_id}/stream",
     "POST /assistants",
     "POST /assistants/search",
@@ -129,6 +132,65 @@ async def test_another_users_ids_are_not_there_on_any_route(engine: Engine, gate
                 assert masked(response, ann.ids) == like, str(call)
     assert "GET /threads/{thread_id}/runs/{run_id}/stream" in seen
     assert len(seen) > 40
+
+
+async def test_another_users_run_without_a_thread_is_not_there(
+    engine: Engine, gates: Gates
+) -> None:
+    gates.close("ann-alone:1")
+    async with raw_client(engine, "ann") as ann, raw_client(engine, "bob") as bob:
+        body = {"assistant_id": "agent", "input": said("ann-alone")}
+        waiting = asyncio.create_task(ann.post("/runs/wait", json=body))
+        await gates["ann-alone:1"].reached()
+        [(thread_id, run_id)] = await engine.queries.list_in_flight()
+        assert (await ann.get(f"/threads/{thread_id}/runs/{run_id}")).status_code == 200
+        missing = str(uuid.uuid4())
+        for path in ("/runs/{}/join", "/runs/{}/stream"):
+            refused = await bob.get(path.format(run_id))
+            assert refused.status_code == 404
+            assert masked(refused, [run_id]) == masked(
+                await bob.get(path.format(missing)), [missing]
+            )
+        for way in ("", "/join", "/stream"):
+            refused = await bob.get(f"/threads/{thread_id}/runs/{run_id}{way}")
+            assert refused.status_code == 404
+        assert (await bob.post("/runs/cancel", json={"status": "all"})).status_code == 404
+        assert (await bob.post(f"/threads/{thread_id}/runs/{run_id}/cancel")).status_code == 404
+        gates.open("ann-alone:1")
+        assert "ann-alone" in (await waiting).text
+
+
+async def test_a_key_of_another_user_stands_for_nothing(engine: Engine, gates: Gates) -> None:
+    del gates
+    key = {"Idempotency-Key": "the-same"}
+    body = {"metadata": {"note": "n"}}
+    async with raw_client(engine, "ann") as ann, raw_client(engine, "bob") as bob:
+        first = (await ann.post("/threads", json=body, headers=key)).json()
+        again = await ann.post("/threads", json=body, headers=key)
+        assert again.json() == first
+        assert again.headers["Idempotency-Replayed"] == "true"
+        other = await bob.post("/threads", json=body, headers=key)
+        assert "Idempotency-Replayed" not in other.headers
+        assert other.json()["thread_id"] != first["thread_id"]
+        assert other.json()["metadata"]["owner"] == "bob"
+
+
+async def test_resumable_streams_and_thread_streams_are_their_owners(
+    engine: Engine, gates: Gates
+) -> None:
+    del gates
+    body = {"assistant_id": "agent", "input": said("ann-own"), "stream_resumable": True}
+    async with raw_client(engine, "ann") as ann, raw_client(engine, "bob") as bob:
+        thread_id = (await ann.post("/threads", json={})).json()["thread_id"]
+        told = await ann.post(f"/threads/{thread_id}/runs/stream", json=body)
+        assert told.status_code == 200
+        assert "ann-own" in told.text
+        path = told.headers["Location"]
+        again = await ann.get(path, headers={"Last-Event-ID": "-1"})
+        assert "ann-own" in again.text
+        for refused in (path, f"/threads/{thread_id}/stream"):
+            answer = await bob.get(refused, headers={"Last-Event-ID": "-1"})
+            assert answer.status_code == 404
 
 
 async def test_ids_of_both_users_cannot_be_mixed(engine: Engine, gates: Gates) -> None:

@@ -19,6 +19,8 @@ FIELDS: dict[type[errors.EngineError], dict[str, Any]] = {
     errors.StaleAttemptError: {"run_id": "r1", "attempt": 2},
     errors.NothingToResumeError: {"thread_id": "t1"},
     errors.QueueFullError: {"runs_max": 7},
+    errors.KeyTakenError: {"key": "k"},
+    errors.KeyReusedError: {"key": "k"},
     errors.CheckpointNotFoundError: {"checkpoint_id": "c1"},
     errors.AssistantNotFoundError: {"assistant_id": "a1"},
     errors.AssistantExistsError: {"assistant_id": "a1"},

@@ -24,7 +24,7 @@ from threadfold.domain.thread import Thread
 from threadfold.infrastructure.log.planning import Planner
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
     from pathlib import Path
 
     from threadfold.domain.thread import Run
@@ -66,13 +66,19 @@ def append_whatever_the_version(patch: Patch) -> None:
 
 
 def move_the_cache_before_the_commit(patch: Patch) -> None:
-    real = Executor._planned
+    real = Executor.__init__
 
-    def planned(self: Executor, thread_id: str, before: Thread, after: Thread, *rest: Any) -> Any:
-        self._cache.put(thread_id, after)
-        return real(self, thread_id, before, after, *rest)
+    def made(self: Executor, *args: Any, **ports: Any) -> None:
+        real(self, *args, **ports)
+        planned = self._appends.planned
 
-    patch.setattr(Executor, "_planned", planned)
+        def early(thread_id: str, before: Thread, threads: Sequence[Thread], *rest: Any) -> Any:
+            self._cache.put(thread_id, threads[-1])
+            return planned(thread_id, before, threads, *rest)
+
+        self._appends.planned = early  # type: ignore[method-assign]
+
+    patch.setattr(Executor, "__init__", made)
 
 
 def take_the_first_attempt_into_the_base(patch: Patch) -> None:

@@ -42,7 +42,7 @@ from threadfold.domain.events import RunSucceeded
 from threadfold.domain.ports import Append, EventStore
 from threadfold.domain.thread import Thread
 from threadfold.infrastructure.graphs.registry import GraphRegistry
-from threadfold.infrastructure.langgraph.runner import _until_stopped
+from threadfold.infrastructure.langgraph.stopping import until_stopped
 
 
 class Log(TypedDict, total=False):
@@ -602,7 +602,7 @@ async def test_code_that_is_cancelled_is_asked_to_drain_before():
 
     graph, control = chain(one, two).compile(), RunControl()
     running = asyncio.ensure_future(
-        _until_stopped(graph.ainvoke({"log": []}, control=control), control)
+        until_stopped(graph.ainvoke({"log": []}, control=control), control)
     )
     await gates["one"].reached()
     running.cancel()

@@ -232,7 +232,7 @@ def test_no_field_that_holds_user_data_is_forgotten() -> None:
         "checkpoint_id", "source", "node", "next", "name", "by_run_id", "as_node", "step",
         "source_thread_id", "source_version", "has_values", "keeps_work", "is_typed", "ns", "is_fork",
         "parent_id", "version", "bumped", "versions", "saw", "seen", "is_seen_whole", "consumed",
-        "updated", "has_updated", "ts", "format", "task_id", "task_path", "keep", "run_ids", "call_id", "task",
+        "is_temporary", "updated", "has_updated", "ts", "format", "task_id", "task_path", "keep", "run_ids", "call_id", "task",
         "status", "ttl",
     }  # fmt: skip
     erased = {

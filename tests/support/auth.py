@@ -122,7 +122,7 @@ async def snapshot_of(engine: Engine, estate: Estate) -> object:
 
 # ------------------------------------------------------------------ every route
 
-VOLATILE = frozenset({"x-request-id", "date", "content-length"})
+VOLATILE = frozenset({"date", "content-length", "x-request-id"})
 
 
 @dataclass(frozen=True)

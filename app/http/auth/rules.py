@@ -54,7 +54,9 @@ def _run(arguments: Mapping[str, Any]) -> dict[str, Any]:
     strategy = arguments.get("multitask_strategy", "enqueue")
     return {
         "assistant_id": identified(arguments.get("assistant_id")),
-        "thread_id": identified(arguments.get("thread_id")),
+        "thread_id": None
+        if arguments.get("is_stateless")
+        else identified(arguments.get("thread_id")),
         "run_id": identified(arguments.get("run_id")),
         "status": "pending",
         "metadata": dict(arguments.get("metadata") or {}),
@@ -89,6 +91,9 @@ def _in_flight(arguments: Mapping[str, Any]) -> dict[str, Any]:
 _READ = Rule("threads", "read", shown("thread_id"))
 _READ_RUN = Rule("threads", "read", shown("thread_id", "run_id"))
 _SEARCH = Rule("threads", "search", _search)
+_CREATE = Rule("threads", "create", shown("thread_id", "metadata", "if_exists"), ("metadata",))
+_PATCH = Rule("threads", "update", shown("thread_id", "metadata"), ("metadata",))
+_CREATE_RUN = Rule("threads", "create_run", _run, ("metadata", "kwargs"))
 
 
 def _assistants_search(arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -101,8 +106,6 @@ def _assistants_search(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 _READ_ASSISTANT = Rule("assistants", "read", shown("assistant_id", "metadata"))
 _SEARCH_ASSISTANTS = Rule("assistants", "search", _assistants_search)
-
-_CREATE = Rule("threads", "create", shown("thread_id", "metadata", "if_exists"), ("metadata",))
 
 RULES: Mapping[str, Rule] = {
     "assistants.create": Rule(
@@ -122,21 +125,26 @@ RULES: Mapping[str, Rule] = {
     "assistants.count": _SEARCH_ASSISTANTS,
     "create_thread": _CREATE,
     "threads.create": _CREATE,
-    "threads.patch": Rule("threads", "update", shown("thread_id", "metadata"), ("metadata",)),
     "threads.delete": Rule("threads", "delete", shown("thread_id")),
-    "threads.prune": Rule("threads", "delete", shown("thread_ids", "strategy")),
-    "replays.thread": _READ,
     "get_thread": _READ,
-    "patch_thread": Rule("threads", "update", shown("thread_id", "metadata"), ("metadata",)),
+    "patch_thread": _PATCH,
+    "threads.patch": _PATCH,
+    "threads.prune": Rule("threads", "delete", shown("thread_ids", "strategy")),
     "delete_thread": Rule("threads", "delete", shown("thread_id")),
     "update_state": Rule("threads", "update", shown("thread_id")),
-    "submit_run": Rule("threads", "create_run", _run, ("metadata", "kwargs")),
+    "submit_run": _CREATE_RUN,
+    "submissions.check": _CREATE_RUN,
+    "submissions.submit": _CREATE_RUN,
     "get_run": _READ_RUN,
     "join_run": _READ_RUN,
     "attach": _READ_RUN,
     "cancel_run": Rule("threads", "update", shown("thread_id", "run_id", "action")),
     "delete_run": Rule("threads", "delete", shown("thread_id", "run_id")),
+    "replays.thread": _READ,
     "queries.thread": _READ,
+    "queries.thread_of_runs": _READ,
+    "queries.find_run": _READ_RUN,
+    "queries.rolled_back_result": _READ_RUN,
     "queries.get_thread": _READ,
     "queries.get_state": _READ,
     "queries.get_state_at": _READ,
@@ -151,12 +159,12 @@ RULES: Mapping[str, Rule] = {
 
 OPEN = frozenset(
     {
-        "settings", "graphs", "is_open", "new_run_id", "follow_run", "metrics", "slots",
-        "replays.run", "replays.follow",
+        "settings", "graphs", "created_at", "is_open", "new_run_id", "new_thread_id", "follow_run", "metrics", "slots",
+        "answers.lock", "answers.find", "answers.kept", "replays.follow", "replays.run",
     }
 )  # fmt: skip
-"""What is nobody's. A reader is made for a run that its caller was shown. A follower gives nothing away by itself: it is left at
-once unless `attach`, `replays.thread` or `submit_run`, which are asked, let its caller in."""
+"""What is nobody's. A follower of a run gives nothing away by itself: it is left at once unless `attach` or a submission, which
+are asked, let its caller in. Kept answers are found by who got them: the fingerprint of the user is part of their key."""
 
 _VERBS = {"GET": "read", "HEAD": "read", "DELETE": "delete"}
 

@@ -63,6 +63,36 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("application_name", name="tracking_pk"),
         sqlite_with_rowid=False,
     )
+    _create_answers()
+
+
+def _create_answers() -> None:
+    op.create_table(
+        "answers",
+        sa.Column("scope", sa.Text, nullable=False),
+        sa.Column("key", sa.Text, nullable=False),
+        sa.Column("digest", sa.Text, nullable=False),
+        sa.Column("status", sa.Integer, nullable=False),
+        sa.Column("body", sa.LargeBinary, nullable=False),
+        sa.Column("headers", sa.Text, nullable=False),
+        sa.Column("expires_at", sa.BigInteger, nullable=False),
+        sa.PrimaryKeyConstraint("scope", "key", name="answers_pk"),
+    )
+    op.create_index("answers_expiring", "answers", ["expires_at"])
+    op.create_table(
+        "deliveries",
+        sa.Column("delivery_id", sa.Text, nullable=False),
+        sa.Column("thread_id", sa.Text, nullable=False),
+        sa.Column("run_id", sa.Text, nullable=False),
+        sa.Column("url", sa.Text, nullable=False),
+        sa.Column("body", sa.LargeBinary, nullable=False),
+        sa.Column("created_at", sa.BigInteger, nullable=False),
+        sa.Column("due_at", sa.BigInteger),
+        sa.Column("tries", sa.Integer, nullable=False),
+        sa.Column("error", sa.Text, nullable=False),
+        sa.PrimaryKeyConstraint("delivery_id", name="deliveries_pk"),
+    )
+    op.create_index("deliveries_due", "deliveries", ["due_at"])
 
 
 def _create_projections() -> None:
@@ -162,6 +192,8 @@ def _create_leases() -> None:
 
 def downgrade() -> None:
     for table in (
+        "deliveries",
+        "answers",
         "tracking",
         "stream_parts",
         "erasures",
