@@ -116,6 +116,9 @@ ANSWERS: dict[Call, Answer] = {
     ("POST", "/runs/wait"): _WAIT,
     ("POST", "/runs/stream"): _STREAM,
     ("POST", "/runs/batch"): Answer(listed(ref("Run")), "The runs.", problems=_OF_RUNS),
+    ("GET", "/runs/{run_id}/join"): Answer(
+        ref("Values"), _WAIT.description, headers=("Location",), problems=(404,)
+    ),
     ("GET", "/runs/{run_id}/stream"): Answer(
         ref("Events"), "What the run does from now on.", media_type=EVENTS, problems=(404,)
     ),
@@ -153,7 +156,7 @@ ANSWERS: dict[Call, Answer] = {
     ("DELETE", "/assistants/{assistant_id}"): Answer(status=204, problems=(404, 409)),
     ("POST", "/assistants/{assistant_id}/latest"): _ASSISTANT,
     ("POST", "/assistants/{assistant_id}/versions"): Answer(
-        listed(ref("Assistant")), "Its versions, newest first.", problems=(404,)
+        listed(ref("AssistantVersion")), "Its versions, newest first.", problems=(404,)
     ),
     ("GET", "/assistants/{assistant_id}/graph"): Answer(
         ref("Drawing"), "The graph's nodes and edges.", problems=(404,)

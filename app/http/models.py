@@ -327,7 +327,7 @@ class RunCreate(Body):
 def _refuse_without_thread(value: object) -> object:
     if value in (None, "", {}):
         return None
-    raise PydanticCustomError("no_thread", "a run without a thread has none")
+    raise PydanticCustomError("no_thread", "not supported: a run without a thread has none")
 
 
 class StatelessRunCreate(RunCreate):

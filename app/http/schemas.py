@@ -197,6 +197,9 @@ COMPONENTS: dict[str, Schema] = {
         }
     ),
     "Assistant": record(_ASSISTANT, example=_ASSISTANT_EXAMPLE),
+    "AssistantVersion": record(
+        {name: kind for name, kind in _ASSISTANT.items() if name != "updated_at"}
+    ),
     "AssistantFound": record(_ASSISTANT, required=False, example=_ASSISTANT_EXAMPLE),
     "Drawing": record({"nodes": listed(OBJECT), "edges": listed(OBJECT)}),
     "GraphSchemas": {

@@ -22,10 +22,24 @@ REFUSES = "x-refuses"
 
 ANY_CALL: Call = ("*", "*")
 
+CREATING_RUNS = (
+    *(f"/threads/{{thread_id}}/runs{more}" for more in ("", "/wait", "/stream")),
+    *(f"/runs{more}" for more in ("", "/wait", "/stream", "/batch")),
+)
+
+_WITHOUT_THREAD: dict[str, Standing] = {
+    "thread_id": "refused",
+    "checkpoint": "refused",
+    "checkpoint_id": "refused",
+    "if_not_exists": "meaningless",
+}
+
 HEADERS: dict[Call, dict[str, Standing]] = {
     ("PATCH", "/threads/{thread_id}"): {"Prefer": "supported"},
     ("GET", "/threads/{thread_id}/runs/{run_id}/stream"): {"Last-Event-ID": "supported"},
     ("GET", "/threads/{thread_id}/stream"): {"Last-Event-ID": "supported"},
+    ("GET", "/runs/{run_id}/stream"): {"Last-Event-ID": "supported"},
+    **{("POST", path): {"Idempotency-Key": "supported"} for path in ("/threads", *CREATING_RUNS)},
     ANY_CALL: {"X-API-Key": "supported", "X-Request-ID": "supported"},
 }
 """Headers that mean something, or that an SDK sends as if they did. Those of any call are read before there is a route."""
@@ -37,6 +51,10 @@ FIELDS: dict[Call, dict[str, Standing]] = {
     },
     ("POST", "/threads/{thread_id}/runs/wait"): {"on_completion": "meaningless"},
     ("POST", "/threads/{thread_id}/runs/stream"): {"on_completion": "meaningless"},
+    ("POST", "/runs"): {**_WITHOUT_THREAD, "on_disconnect": "meaningless"},
+    ("POST", "/runs/batch"): {**_WITHOUT_THREAD, "on_disconnect": "meaningless"},
+    ("POST", "/runs/wait"): _WITHOUT_THREAD,
+    ("POST", "/runs/stream"): _WITHOUT_THREAD,
 }
 """Fields of bodies that mean something to other calls with the same model."""
 

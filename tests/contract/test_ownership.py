@@ -34,6 +34,7 @@ pytestmark = pytest.mark.anyio
 
 WITHOUT_THREAD = {
     "GET /metrics",
+    "POST /ui/{assistant_id}",
     "POST /threads",
     "POST /threads/search",
     "POST /threads/count",

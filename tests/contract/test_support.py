@@ -32,7 +32,7 @@ from tests.support.support_matrix import (
 )
 from threadfold import Engine
 from threadfold.app.client import BASE_URL, EngineTransport
-from threadfold.app.http import models, runs
+from threadfold.app.http import creating, models, runs
 from threadfold.app.http.answers import ANSWERS
 from threadfold.app.http.application import create_app
 from threadfold.app.http.examples import EXAMPLES
@@ -140,7 +140,7 @@ class World:
         for row, value in fields:
             match row.where:
                 case "body" if isinstance(body, list):
-                    body = [{**entry, row.name: value} for entry in body]
+                    body = [{**entry, **placed(row, value)} for entry in body]
                 case "body":
                     body = {**(body or {}), **placed(row, value)}
                 case "query":
@@ -272,6 +272,8 @@ async def test_a_wrong_value_of_any_field_is_refused_by_name(call: Call, world: 
     for row in fields_of(call):
         if row.where != "body" or "=" in row.name or "." in row.name:
             continue
+        if row.standing == "refused" and row.path.startswith("/runs"):
+            continue  # Whatever it holds, as the test above has it.
         wrong = unfitting(row)
         assert wrong or row.name in FREE, row
         for value in wrong:
@@ -289,6 +291,8 @@ async def test_nothing_is_accepted_and_silently_ignored(
 async def ignored(call: Call, world: World, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Say which supported fields of a call no code reads, and which are read that the matrix does not know."""
     with reading(monkeypatch) as read:
+        if call == ("POST", "/runs/batch"):
+            read.body(models.StatelessRunCreate)  # Its body is a list of them.
         for row in fields_of(call):
             if row.standing != "refused":
                 await world.send(call, (row, fitting(row)))
@@ -395,11 +399,6 @@ async def test_a_supported_field_that_no_code_reads_is_noticed(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     call = ("POST", "/threads/{thread_id}/runs")
-    plain = runs._submitted
-
-    async def forgetful(engine: Engine, thread_id: str, body: Any, *rest: Any) -> Any:
-        whole = models.RunCreate.model_construct(**{**body.__dict__, "if_not_exists": None})
-        return await plain(engine, thread_id, Blind(whole), *rest)
 
     class Blind:
         def __init__(self, body: Any) -> None:
@@ -408,7 +407,12 @@ async def test_a_supported_field_that_no_code_reads_is_noticed(
         def __getattr__(self, name: str) -> Any:
             return None if name == "if_not_exists" else getattr(self._body, name)
 
-    monkeypatch.setattr(runs, "_submitted", forgetful)
+    def forgetful(body: Any) -> Any:
+        found = creating.wanted(body)
+        whole = models.RunCreate.model_construct(**{**body.__dict__, "if_not_exists": None})
+        return replace(found, body=Blind(whole))
+
+    monkeypatch.setattr(runs, "wanted", forgetful)
     assert await ignored(call, world, monkeypatch) == ["body if_not_exists is not read"]
 
 

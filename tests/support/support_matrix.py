@@ -45,6 +45,40 @@ OURS: set[Key] = {
     ("PATCH", "/threads/{}", "body", "ttl.refresh_on_read"),
     ("POST", "/assistants", "body", "config.metadata"),
     ("PATCH", "/assistants/{}", "body", "config.metadata"),
+    ("GET", "/runs/{}/join", "call", ""),
+    ("GET", "/runs/{}/join", "query", "cancel_on_disconnect"),
+    *(("POST", f"/runs{more}", "body", "thread_id") for more in ("", "/wait", "/stream")),
+    *(
+        ("POST", path, "header", "idempotency-key")
+        for path in (
+            "/threads",
+            *(f"/threads/{{}}/runs{more}" for more in ("", "/wait", "/stream")),
+            *(f"/runs{more}" for more in ("", "/wait", "/stream", "/batch")),
+        )
+    ),
+    *(
+        ("POST", "/runs/batch", "body", name)
+        for name in (
+            "after_seconds",
+            "checkpoint",
+            "checkpoint_during",
+            "command",
+            "command.goto",
+            "command.resume",
+            "command.update",
+            "config.metadata",
+            "durability",
+            "feedback_keys",
+            "if_not_exists",
+            "langsmith_tracer",
+            "on_completion",
+            "on_disconnect",
+            "stream_mode",
+            "stream_resumable",
+            "stream_subgraphs",
+            "strict_resume",
+        )
+    ),
     ("*", "*", "header", "x-request-id"),
     *(
         ("POST", f"{before}/runs{more}", "body", name)
