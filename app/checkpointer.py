@@ -20,7 +20,7 @@ from .hub import Hub
 from .settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterable, Sequence
+    from collections.abc import Callable, Coroutine, Iterable, Sequence
     from types import TracebackType
     from typing import Self
 
@@ -170,10 +170,15 @@ def _stop(loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
 
 
 class _HomeLog:
-    """The `CheckpointLog` of a saver by itself: every call goes to its home."""
+    """The `CheckpointLog` of a saver by itself: every call goes to its home.
+
+    Who reads a thread sees what was given before to be recorded in it: LangGraph does not wait for the last writes of a run
+    that fails.
+    """
 
     def __init__(self, home: _Home) -> None:
         self._home = home
+        self._underway: dict[str, set[asyncio.Future[None]]] = {}
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -182,7 +187,7 @@ class _HomeLog:
 
     async def thread(self, thread_id: str) -> Thread:
         """Return the thread as the log has it now."""
-        return await self._home.call(self._home.log.thread(thread_id))
+        return await self._home.call(self._settled(thread_id, self._home.log.thread))
 
     def peek(self, thread_id: str) -> Thread | None:
         """Return the thread as this process saw it last."""
@@ -190,7 +195,7 @@ class _HomeLog:
 
     async def whole(self, thread_id: str) -> Thread:
         """Return the thread with every checkpoint that the log holds."""
-        return await self._home.call(self._home.log.whole(thread_id))
+        return await self._home.call(self._settled(thread_id, self._home.log.whole))
 
     async def events(self, thread_id: str) -> Sequence[RecordedEvent]:
         """Return the thread's events."""
@@ -202,4 +207,24 @@ class _HomeLog:
 
     async def record(self, thread_id: str, intents: Sequence[Intent]) -> None:
         """Record these durably, all or nothing."""
-        await self._home.call(self._home.log.record(thread_id, intents))
+        await self._home.call(self._recorded(thread_id, intents))
+
+    async def _settled(
+        self, thread_id: str, read: Callable[[str], Coroutine[Any, Any, Thread]]
+    ) -> Thread:
+        underway = self._underway.get(thread_id)
+        if underway:
+            await asyncio.wait(set(underway))
+        return await read(thread_id)
+
+    async def _recorded(self, thread_id: str, intents: Sequence[Intent]) -> None:
+        done = asyncio.get_running_loop().create_future()
+        underway = self._underway.setdefault(thread_id, set())
+        underway.add(done)
+        try:
+            await self._home.log.record(thread_id, intents)
+        finally:
+            done.set_result(None)
+            underway.discard(done)
+            if not underway:
+                self._underway.pop(thread_id, None)

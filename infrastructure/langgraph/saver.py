@@ -198,11 +198,19 @@ class CheckpointSaver(BaseCheckpointSaver[Any]):
         """Record a checkpoint after the one that the config names; return the config that names it."""
         put = self._prepared(config, checkpoint, metadata, new_versions)
         try:
-            await self._log.record(put.thread_id, [put.intent()])
+            await self._record(put)
         except HeadMovedError:
-            await self._log.record(put.thread_id, [put.in_full()])
+            put.tell_in_full()
+            await self._record(put)
         self._heads.put(put.thread_id, put.ns, put.head)
         return config_of(put.thread_id, put.ns, checkpoint["id"])
+
+    async def _record(self, put: PutCheckpoint) -> None:
+        if put.forked_from is not None:
+            thread, parent = await self._find(put.thread_id, put.ns, put.forked_from, {})
+            if parent is not None:
+                put.take_unchanged(parent, thread.items)
+        await self._log.record(put.thread_id, [put.intent()])
 
     def _prepared(
         self,

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any, cast
 from langgraph.checkpoint.base import WRITES_IDX_MAP, get_checkpoint_metadata
 
 from ...domain.changes import Replace
+from ...domain.channels import read_channel
 from ...domain.commands import RecordCheckpoint, RecordWrites
 from ...domain.saved_fold import BRANCH, JOIN, SENDS
+from ...domain.values import same
 from .heads import LiveHead
 from .live import LiveList
 from .private import PRIVATE
@@ -22,7 +24,9 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointMetadata
 
     from ...domain.changes import ChannelChange
+    from ...domain.channels import Items
     from ...domain.graph_ports import Intent
+    from ...domain.saved import SavedCheckpoint
     from ...domain.thread import Thread
     from ...domain.values import JsonObject
     from .values import ValueCodec
@@ -123,6 +127,29 @@ class PutCheckpoint:
         """The namespace."""
         return self._command.ns
 
+    @property
+    def forked_from(self) -> str | None:
+        """The parent that it takes unchanged values from, if it is told in full and has any."""
+        is_taking = self._is_fork and not self._new_versions.keys() >= self._command.changes.keys()
+        return self._command.parent_id if is_taking else None
+
+    def take_unchanged(self, parent: SavedCheckpoint, items: Items) -> None:
+        """Let what has the parent's version have its value.
+
+        What is live may have been changed in place since: then it is no longer what the version says.
+        """
+        changes = dict(self._command.changes)
+        versions = self._command.versions
+        for name, change in self._command.changes.items():
+            if name in self._new_versions or name not in parent.channels:
+                continue
+            stored = read_channel(parent.channels[name], items)
+            is_same_version = parent.versions.get(name) == versions.get(name)
+            if is_same_version and not (isinstance(change, Replace) and same(change.value, stored)):
+                changes[name] = Replace(stored)
+                self._lists.pop(name, None)
+        self._command = replace(self._command, changes=changes)
+
     def intent(self) -> Intent:
         """Return what records it; it raises HeadMovedError when it is carried out, if it has to be told in full."""
         command, is_fork = self._command, self._is_fork
@@ -138,12 +165,11 @@ class PutCheckpoint:
 
         return decided
 
-    def in_full(self) -> Intent:
-        """Return what records it whatever the newest checkpoint is."""
+    def tell_in_full(self) -> None:
+        """Make it one that is recorded whatever the newest checkpoint is."""
         self._is_fork = True
         changes = self._changes()
         self._command = replace(self._command, changes=changes, kept=frozenset[str]())
-        return self.intent()
 
     def _changes(self) -> dict[str, ChannelChange]:
         values = cast("dict[str, object]", self._checkpoint["channel_values"])

@@ -8,11 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import HealthCheck, Phase, example, given, settings
-from hypothesis.errors import FlakyFailure
+from hypothesis import HealthCheck, given, settings
 
 from tests.support.langgraph_agreement import assert_agree
-from tests.support.langgraph_mutants import MUTATING, PLANTS
+from tests.support.langgraph_mutants import PLANTS
 from tests.support.langgraph_plans import NOTABLE, plans
 from tests.support.langgraph_savers import in_memory_saver, sqlite_saver, threadfold_saver
 from threadfold.domain import saved
@@ -27,29 +26,29 @@ pytestmark = pytest.mark.slow
 UNHURRIED = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture]
 
 
-@settings(max_examples=40, suppress_health_check=UNHURRIED)
+@settings(max_examples=40, derandomize=True, suppress_health_check=UNHURRIED)
 @given(plan=plans())
 def test_in_memory_we_agree_with_the_saver_in_memory(plan: Plan) -> None:
     assert_agree(plan, threadfold_saver(), in_memory_saver)
 
 
-@settings(max_examples=25, suppress_health_check=UNHURRIED)
-@given(plan=plans())
+@settings(max_examples=25, derandomize=True, suppress_health_check=UNHURRIED)
+@given(plan=plans(is_on_file=True))
 def test_on_a_file_we_agree_with_the_saver_in_memory(plan: Plan, tmp_path: Path) -> None:
     assert_agree(
         plan, threadfold_saver(tmp_path / "log.db", snapshot_events_min=5), in_memory_saver
     )
 
 
-@settings(max_examples=15, suppress_health_check=UNHURRIED)
-@given(plan=plans(is_for_sqlite=True))
+@settings(max_examples=15, derandomize=True, suppress_health_check=UNHURRIED)
+@given(plan=plans(is_on_file=True, is_for_sqlite=True))
 def test_on_a_file_we_agree_with_the_saver_on_a_file(plan: Plan, tmp_path: Path) -> None:
     mine = threadfold_saver(tmp_path / "log.db")
     assert_agree(plan, mine, sqlite_saver(tmp_path / "reference.db"))
 
 
 @pytest.mark.parametrize("kind", ["memory", "file"])
-@settings(max_examples=10, suppress_health_check=UNHURRIED)
+@settings(max_examples=10, derandomize=True, suppress_health_check=UNHURRIED)
 @given(plan=plans(is_serial=True))
 def test_by_the_methods_that_are_not_async_we_agree_as_well(
     plan: Plan, kind: str, tmp_path: Path
@@ -58,7 +57,7 @@ def test_by_the_methods_that_are_not_async_we_agree_as_well(
     assert_agree(plan, mine, in_memory_saver, is_sync=True)
 
 
-@settings(max_examples=25, suppress_health_check=UNHURRIED)
+@settings(max_examples=25, derandomize=True, suppress_health_check=UNHURRIED)
 @given(plan=plans())
 def test_what_is_no_longer_kept_in_memory_is_found_in_the_log(
     plan: Plan, monkeypatch: pytest.MonkeyPatch
@@ -68,27 +67,18 @@ def test_what_is_no_longer_kept_in_memory_is_found_in_the_log(
 
 
 @pytest.mark.parametrize("plan", NOTABLE, ids=range(len(NOTABLE)))
-def test_we_agree_on_what_once_showed_a_fault(plan: Plan, tmp_path: Path) -> None:
+def test_we_agree_on_what_is_easily_got_wrong(plan: Plan, tmp_path: Path) -> None:
     assert_agree(plan, threadfold_saver(), in_memory_saver)
     assert_agree(plan, threadfold_saver(tmp_path / "log.db"), in_memory_saver)
 
 
-@pytest.mark.soak  # One of them is not yet found every time.
 @pytest.mark.parametrize("name", PLANTS)
 def test_a_faulty_saver_is_caught(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    kind = PLANTS[name](monkeypatch)
+    faulty = threadfold_saver(kind=PLANTS[name](monkeypatch))
 
-    def agrees(plan: Plan) -> None:
-        assert_agree(plan, threadfold_saver(kind=kind), in_memory_saver)
+    def compare() -> None:
+        for plan in NOTABLE:
+            assert_agree(plan, faulty, in_memory_saver)
 
-    for plan in NOTABLE:
-        agrees = example(plan=plan)(agrees)
-    tried = settings(
-        max_examples=200,
-        derandomize=True,
-        database=None,
-        phases=[Phase.explicit, Phase.generate],
-        suppress_health_check=UNHURRIED,
-    )(given(plan=plans(spice="mutate" if name in MUTATING else None))(agrees))
-    with pytest.raises((AssertionError, FlakyFailure)):  # Some faults are races.
-        tried()
+    with pytest.raises(AssertionError, match="expected"):
+        compare()

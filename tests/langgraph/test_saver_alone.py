@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import pytest
 from langchain_core.messages import AnyMessage, HumanMessage
+from langgraph.checkpoint.base import empty_checkpoint
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, StateGraph
 from langgraph.graph.message import add_messages
@@ -265,3 +266,19 @@ def test_an_allow_list_adds_types_to_a_copy_that_shares_the_store(opened: Any) -
     assert talking(wider).get_state(thread("t")).values["items"] == [Note(title="n"), 1]
     assert len([*wider.list(None)]) == 3
     wider.close()
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+async def test_a_read_waits_for_writes_that_are_under_way(kind: str, tmp_path: Path) -> None:
+    """LangGraph does not wait for the last writes of a run that fails; whoever asks for the state right after sees them."""
+    url = "memory://" if kind == "memory" else f"sqlite:///{tmp_path}/log.db"
+    async with ThreadfoldSaver(url) as saver:
+        for number in range(20):
+            config: Any = {"configurable": {"thread_id": f"t{number}", "checkpoint_ns": ""}}
+            put = await saver.aput(config, empty_checkpoint(), {"source": "input", "step": -1}, {})
+            writing = asyncio.create_task(saver.aput_writes(put, [("a", 1)], "task"))
+            await asyncio.sleep(0)
+            found = await saver.aget_tuple(put)
+            await writing
+            assert found is not None
+            assert found.pending_writes == [("task", "a", 1)]

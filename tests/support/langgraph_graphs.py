@@ -118,6 +118,8 @@ class GraphRecipe:
     """The last layer leads back to the first while the ranks are fewer than this."""
     interrupt_before: tuple[int, ...] = ()
     interrupt_after: tuple[int, ...] = ()
+    gives_ids: bool = False
+    """Whether each message object has an id from the start."""
 
     @property
     def names(self) -> list[str]:
@@ -125,6 +127,19 @@ class GraphRecipe:
         return [
             f"n{at}{place}" for at, layer in enumerate(self.layers) for place in range(len(layer))
         ]
+
+    def nodes(self) -> list[NodeRecipe]:
+        """List all nodes, those of subgraphs too."""
+        own = [node for layer in self.layers for node in layer]
+        return own + [inner for node in own if node.inner for inner in node.inner.nodes()]
+
+    @property
+    def is_contested(self) -> bool:
+        """Whether one task asks in a subgraph and another may ask in the same step: who is first hangs on the saver's speed."""
+        are_several = sum(node.asks > 0 for node in self.nodes()) > 1
+        inside = [node.inner for layer in self.layers for node in layer if node.inner]
+        is_inside = any(node.asks for graph in inside for node in graph.nodes())
+        return is_inside and (are_several or any(node.link == "send" for node in self.nodes()))
 
     def layer(self, at: int) -> list[str]:
         """List the nodes of one layer; none after the last."""
@@ -150,6 +165,10 @@ class Built:
             return identified(_stepped(function(state)))
 
         return plain
+
+    def completed(self, update: dict[str, Any]) -> dict[str, Any]:
+        """Return what a node gives, its messages with ids if the recipe wants it."""
+        return identified(update) if self.recipe.gives_ids else update
 
     def compile(self, saver: Saver) -> Graph:
         """Compile with the saver; the calls counted so far still count."""
@@ -230,6 +249,7 @@ def _lead(
     async def send(state: State) -> list[Send]:
         payload = {"messages": (state.get("messages") or [])[-1:], "last": state.get("last")}
         # Task after task of the same node: their order is the order of these.
+        payload["sender"] = name
         return [Send(chosen[0], {**payload, "index": at}) for at in range(1 + node.targets % 3)]
 
     leads = built.fitting(send if node.link == "send" else route)
@@ -251,7 +271,8 @@ def _node(name: str, node: NodeRecipe, following: list[str], built: Built, prefi
         index = state.get("index")
         answers = []
         if not index:  # Of tasks that a Send made, the first one alone asks.
-            question = {"node": full_name, "index": index}
+            # No two tasks put the same question: LangGraph gathers them from a set.
+            question = {"node": full_name, "index": index, "sender": state.get("sender")}
             answers = [interrupt({**question, "question": at}) for at in range(node.asks)]
         if node.fails_every and call % node.fails_every == 0:
             message = f"{full_name} fails at call {call}"
@@ -264,6 +285,7 @@ def _node(name: str, node: NodeRecipe, following: list[str], built: Built, prefi
                 update[key] = update[key] + new if both else new
         if called is not None:
             update |= await called.ainvoke({"messages": state.get("messages") or [], "last": call})
+        update = built.completed(update)
         if node.link == "goto" and following:
             goto = _chosen(following, node.targets) or following[:1]
             return Command(update=update, goto=goto)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import copy
 from typing import TYPE_CHECKING, Any, cast
 
 from langgraph.checkpoint.base import WRITES_IDX_MAP
 
 from threadfold import ThreadfoldSaver
-from threadfold.domain import saved, saved_fold
+from threadfold.domain import decisions, saved, saved_fold
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -28,13 +27,6 @@ if TYPE_CHECKING:
 
 PLANTS: dict[str, Plant] = {}
 """Faults by name; each is planted by calling it, and gives the class to use."""
-
-MUTATING = {
-    "TakesTheSameContainerForUnchanged",
-    "TakesTheSameMessageForUnchanged",
-    "EncodesWritesLate",
-}
-"""Faults that show only in graphs that change their state in place."""
 
 
 def planted(plant: Plant) -> Plant:
@@ -96,11 +88,13 @@ class LosesWhatTheCallerSaidOfItsRun(Altered):
 class HangsEachCheckpointOnTheNewest(Altered):
     async def altered(self, config: Any, checkpoint: Any, new_versions: Any) -> Any:
         newest = await self.aget_tuple(_unnamed(config))
-        return newest.config if newest else config
+        if newest is None:
+            return config
+        place = {**config["configurable"], "checkpoint_id": newest.checkpoint["id"]}
+        return {**config, "configurable": place}
 
 
-@faulty
-class TellsDifferencesToTheNewestInsteadOfTheParent(Altered):
+class TellsDifferencesToTheNewest(Altered):
     async def altered(self, config: Any, checkpoint: Any, new_versions: Any) -> Any:
         newest = await self.aget_tuple(_unnamed(config))
         if newest is not None:
@@ -153,6 +147,23 @@ class LosesTheOrderOfTasks(ThreadfoldSaver):
 
 @faulty
 class DropsWritesThatComeBeforeTheirCheckpoint(ThreadfoldSaver):
+    """Knows a checkpoint when it is stored: never at once, so that what is given right after it comes too early."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._stored: set[str] = set()
+
+    async def aput(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
+        config = await super().aput(config, checkpoint, metadata, new_versions)
+        self._stored.add(checkpoint["id"])
+        return config
+
     async def aput_writes(
         self,
         config: RunnableConfig,
@@ -160,7 +171,7 @@ class DropsWritesThatComeBeforeTheirCheckpoint(ThreadfoldSaver):
         task_id: str,
         task_path: str = "",
     ) -> None:
-        if await self.aget_tuple(config) is not None:
+        if config["configurable"]["checkpoint_id"] in self._stored:
             await super().aput_writes(config, writes, task_id, task_path)
 
 
@@ -186,6 +197,12 @@ class KeepsTheFirstOfSpecialWrites(ThreadfoldSaver):
 
 @faulty
 class EncodesWritesLate(ThreadfoldSaver):
+    """Stores writes when someone reads, as they are by then."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._late: list[tuple[Any, ...]] = []
+
     async def aput_writes(
         self,
         config: RunnableConfig,
@@ -193,8 +210,22 @@ class EncodesWritesLate(ThreadfoldSaver):
         task_id: str,
         task_path: str = "",
     ) -> None:
-        await asyncio.sleep(0.005)
-        await super().aput_writes(config, writes, task_id, task_path)
+        self._late.append((config, writes, task_id, task_path))
+
+    async def _put_late(self) -> None:
+        late = self._late[:]
+        self._late.clear()  # In place: copies of the saver share the list.
+        for given in late:
+            await super().aput_writes(*given)
+
+    async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        await self._put_late()
+        return await super().aget_tuple(config)
+
+    async def alist(self, config: Any, **options: Any) -> AsyncIterator[CheckpointTuple]:
+        await self._put_late()
+        async for one in super().alist(config, **options):
+            yield one
 
 
 @faulty
@@ -213,21 +244,45 @@ class ListsAlsoWhatIsNewer(ThreadfoldSaver):
 
 @planted
 def keeps_the_last_of_plain_writes(monkeypatch: MonkeyPatch) -> type[ThreadfoldSaver]:
-    right = saved.with_writes
+    deciding, folding = decisions.record_writes, saved.with_writes
 
-    def wrong(held: saved.Saved, event: Any, *rest: Any) -> saved.Saved:
+    def emptied(held: saved.Saved, key: Any, places: set[tuple[str, int]]) -> saved.Saved:
+        slots = held.writes.get(key, {})
+        kept = {slot: write for slot, write in slots.items() if slot not in places or slot[1] < 0}
+        return held.changed(writes={**held.writes, key: kept})
+
+    def decided(command: Any, thread: Any) -> Any:
+        places = {(command.task_id, idx) for idx, _, _ in command.writes}
+        held = emptied(thread.state.saved, (command.ns, command.checkpoint_id), places)
+        return deciding(command, thread.changed(state=thread.state.changed(saved=held)))
+
+    def folded(held: saved.Saved, event: Any, *rest: Any) -> saved.Saved:
         head = held.heads.get(event.ns)
         key = (event.ns, event.checkpoint_id or (head.checkpoint_id if head else ""))
         places = {
             (event.task_id, at if one.idx is None else one.idx)
             for at, one in enumerate(event.writes)
         }
-        slots = {
-            slot: write for slot, write in held.writes.get(key, {}).items() if slot not in places
-        }
-        return right(held.changed(writes={**held.writes, key: slots}), event, *rest)
+        return folding(emptied(held, key, places), event, *rest)
 
-    monkeypatch.setattr(saved_fold, "with_writes", wrong)
+    monkeypatch.setattr(decisions, "record_writes", decided)
+    monkeypatch.setattr(saved_fold, "with_writes", folded)
+    return ThreadfoldSaver
+
+
+@planted
+def tells_differences_to_the_newest_instead_of_the_parent(
+    monkeypatch: MonkeyPatch,
+) -> type[ThreadfoldSaver]:
+    takes_what_is_live_on_a_fork(monkeypatch)
+    return TellsDifferencesToTheNewest
+
+
+@planted
+def takes_what_is_live_on_a_fork(monkeypatch: MonkeyPatch) -> type[ThreadfoldSaver]:
+    from threadfold.infrastructure.langgraph.writing import PutCheckpoint
+
+    monkeypatch.setattr(PutCheckpoint, "take_unchanged", lambda *_: None)
     return ThreadfoldSaver
 
 

@@ -269,10 +269,10 @@ class Subject:
         names = self.recipe.names
         return names[number % len(names)]
 
-    def content(self, change: Change | None) -> dict[str, Any] | None:
+    def content(self, change: Change | None, place: str = "") -> dict[str, Any] | None:
         """Make a change's content for this operation."""
-        content = change and change.content(self.mark)
-        return identified(content) if self.is_sync else content
+        content = change and change.content(self.mark + place)
+        return identified(content) if self.is_sync or self.recipe.gives_ids else content
 
     # ------------------------------------------------------------------ what must be equal
 
@@ -309,11 +309,12 @@ async def _invoke(subject: Subject, operation: Invoke) -> Any:
 
 async def _resume(subject: Subject, operation: Resume) -> Any:
     answer: Any = value(operation.answer)
-    if operation.mask:
+    if operation.mask or subject.recipe.is_contested:
         state = await subject.graph.aget_state(await subject.at(operation.call.at))
         asked = sorted(state.interrupts, key=lambda one: repr(one.value))
         chosen = [one.id for at, one in enumerate(asked) if operation.mask >> at & 1]
-        answer = {name: [value(operation.answer), at] for at, name in enumerate(chosen)}
+        if operation.mask or not asked:  # If nobody has asked yet, who asks first would take it.
+            answer = {name: [value(operation.answer), at] for at, name in enumerate(chosen)}
     return await subject.run(Command(resume=answer), operation.call)
 
 
@@ -336,7 +337,7 @@ async def _update(subject: Subject, operation: Update) -> Any:
 async def _update_bulk(subject: Subject, operation: UpdateBulk) -> Any:
     supersteps = [
         [
-            StateUpdate(change.content(f"{subject.mark}.{step}.{at}"), subject.node(node))
+            StateUpdate(subject.content(change, f".{step}.{at}"), subject.node(node))
             for at, (change, node) in enumerate(superstep)
         ]
         for step, superstep in enumerate(operation.supersteps)
@@ -355,7 +356,8 @@ async def _special(subject: Subject, operation: Special) -> Any:
 async def _update_nested(subject: Subject, operation: UpdateNested) -> Any:
     state = await subject.graph.aget_state(subject.config, subgraphs=True)
     for task in state.tasks:
-        if task.state and hasattr(task.state, "config"):
+        # One that has not begun fails when it was updated, and what is beside it is cancelled: a race.
+        if getattr(task.state, "metadata", None):
             return await subject.graph.aupdate_state(
                 task.state.config, subject.content(operation.change)
             )

@@ -1,10 +1,12 @@
 """Plans that hypothesis makes up: graphs whose outcome does not hang on who is faster, and what is done with them.
 
 Races of LangGraph itself are left out. One node of a graph may fail, and stands alone in its step or beside nodes that do
-nothing but return: a failure cancels its neighbours wherever they are. One node alone may change the state in place. Where it is
-changed in place, the run waits for each checkpoint: LangGraph gives a checkpoint to the saver when the one before is stored, and
-the next step may run already; joins change a set of theirs like that, too. A subgraph has no loop, so that it never comes to the
-limit of steps, which is a failure.
+nothing but return, and before it: a failure cancels its neighbours wherever they are. One node alone may change the state in
+place. No node of such a graph is deferred: that lets nodes of several layers run in one step. Where the state is changed in
+place, the run waits for each checkpoint: LangGraph gives a checkpoint to the saver when the one before is stored, and the
+next step may run already; joins change a set of theirs like that, too. A subgraph has no loop, and no two nodes of one step
+that remove messages: the limit of steps, and what is removed twice, are failures. On a file, whose answers come in any order,
+no Send leads to a subgraph: several tasks would count its calls.
 """
 
 from __future__ import annotations
@@ -35,19 +37,25 @@ MUTATING = ("mutate", "mutate_message")
 SINGLE = ("set", "overwrite", "relog")
 """Deeds that two nodes of one step may not both do."""
 
+LATE = 60
+"""So often a node yields that all others of its step are done when it acts."""
+
 deeds = st.sampled_from([deed for deed in get_args(Deed) if deed not in MUTATING + SINGLE])
 numbers = st.integers(0, 63)
 
 
-def several_deeds(*, is_alone: bool) -> st.SearchStrategy[tuple[tuple[Deed, int], ...]]:
+def several_deeds(
+    *, is_alone: bool, is_top: bool
+) -> st.SearchStrategy[tuple[tuple[Deed, int], ...]]:
     """Make what a node does; alone in its step it may write what has one writer."""
-    chosen = deeds | st.sampled_from(SINGLE) if is_alone else deeds
+    chosen = deeds if is_top or is_alone else deeds.filter(lambda deed: deed != "unsay")
+    chosen = chosen | st.sampled_from(SINGLE) if is_alone else chosen
     return st.lists(st.tuples(chosen, numbers), max_size=3).map(tuple)
 
 
 @st.composite
 def nodes(
-    draw: st.DrawFn, *, is_alone: bool, is_last: bool, depth: int, asks_max: int
+    draw: st.DrawFn, *, is_alone: bool, is_last: bool, is_top: bool, depth: int, asks_max: int
 ) -> NodeRecipe:
     """Make a node that never fails and leaves the state as it was given."""
     kind = "plain"
@@ -58,7 +66,7 @@ def nodes(
     links = ["end"] if is_last else ["edge", "edge", "route", "send", "goto", "end"]
     is_compiled = kind in ("stateless", "stateful")
     return NodeRecipe(
-        deeds=draw(several_deeds(is_alone=is_alone)),
+        deeds=draw(several_deeds(is_alone=is_alone, is_top=is_top)),
         link=draw(st.sampled_from([link for link in links if link != "goto" or not is_compiled])),
         targets=draw(st.integers(0, 7)),
         yields=draw(st.integers(0, 3)),
@@ -67,7 +75,7 @@ def nodes(
         ),
         kind=kind,
         inner=inner,
-        is_deferred=not is_compiled and draw(st.integers(0, 9)) == 0,
+        is_deferred=is_top and not is_compiled and draw(st.integers(0, 9)) == 0,
     )
 
 
@@ -84,6 +92,7 @@ def graphs(
     layers_max: int = 3,
     width_max: int = 3,
     is_top: bool = True,
+    is_on_file: bool = False,
 ) -> GraphRecipe:
     """Make a graph of layers, a few of them with a loop or with breakpoints."""
     count = draw(st.integers(1, layers_max))
@@ -95,7 +104,8 @@ def graphs(
         made = nodes(
             is_alone=width == 1 and not is_sent_to,
             is_last=at == count - 1,
-            depth=depth,
+            is_top=is_top,
+            depth=0 if is_on_file and is_sent_to else depth,
             asks_max=asks_max,
         )
         layer = tuple(draw(made) for _ in range(width))
@@ -112,7 +122,11 @@ def graphs(
 
 @st.composite
 def spiced(draw: st.DrawFn, graph: GraphRecipe, spice: str) -> GraphRecipe:
-    """Let one node fail now and then, or change the state in place."""
+    """Let one node fail now and then, or change the state in place; then none is deferred."""
+    layers = tuple(
+        tuple(replace(node, is_deferred=False) for node in layer) for layer in graph.layers
+    )
+    graph = replace(graph, layers=layers)
     at = draw(st.integers(0, len(graph.layers) - 1))
     first, *others = graph.layers[at]
     if at and any(node.link == "send" for node in graph.layers[at - 1]):
@@ -128,16 +142,19 @@ def spiced(draw: st.DrawFn, graph: GraphRecipe, spice: str) -> GraphRecipe:
         first = replace(first, deeds=(*made, *first.deeds))
     else:
         tries = draw(st.sampled_from([1, 2]))
-        first = replace(first, fails_every=draw(st.integers(1, 3)), tries=tries, asks=0)
+        yields = LATE if others else first.yields
+        fails_every = draw(st.integers(1, 3))
+        first = replace(first, fails_every=fails_every, tries=tries, asks=0, yields=yields)
         others = [replace(node, asks=0) for node in others]
     layers = (*graph.layers[:at], (first, *others), *graph.layers[at + 1 :])
     return replace(graph, layers=layers)
 
 
-def is_mutating(graph: GraphRecipe) -> bool:
+def is_mutating(graph: GraphRecipe, mutating: tuple[str, ...] = MUTATING) -> bool:
     """Tell whether state changes in place in the graph or in one inside it: by a node, or by the set of who came to a join."""
     return any(graph.joins) or any(
-        any(deed in MUTATING for deed, _ in node.deeds) or (node.inner and is_mutating(node.inner))
+        any(deed in mutating for deed, _ in node.deeds)
+        or (node.inner and is_mutating(node.inner, mutating))
         for layer in graph.layers
         for node in layer
     )
@@ -207,20 +224,26 @@ def plans(
     size: int = 8,
     spice: str | None = None,
     is_serial: bool = False,
+    is_on_file: bool = False,
     is_for_sqlite: bool = False,
 ) -> Plan:
     """Make a plan that begins with an input; a serial one has single nodes one after the other.
 
-    `spice`: "fail", "mutate", "" for neither, None for any. LangGraph's saver on SQLite has traits of its own: a second answer to
-    a task is lost when it comes with the task's output, and what a run changed in place is stored under the version that it had.
+    `spice`: "fail", "mutate", "" for neither, None for any. `is_on_file`: a saver's answers may come in any order. LangGraph's
+    saver on SQLite has traits of its own: a second answer to a task is lost when it comes with the task's output, what a run
+    changed in place is stored under the version that it had, and an id that LangGraph gives a message comes into its writes.
     """
     depth, width_max = (0, 1) if is_serial else (1, 3)
-    graph = draw(graphs(1 if is_for_sqlite else 2, depth=depth, width_max=width_max))
+    asks_max = 1 if is_for_sqlite else 2
+    graph = draw(graphs(asks_max, depth=depth, width_max=width_max, is_on_file=is_on_file))
+    graph = replace(graph, gives_ids=is_for_sqlite)
     if spice is None:  # In threads, what changes in place is a race.
         spice = draw(st.sampled_from(["", "", "fail", "" if is_serial else "mutate"]))
     graph = draw(spiced(graph, spice)) if spice else graph
     waits = ["sync"] if is_for_sqlite else ["sync", "sync", "exit"]
-    durabilities = waits if is_mutating(graph) else ["async", "sync", "exit"]
+    # What is to be removed twice is refused by its reducer when the channel is half changed.
+    mutating = (*MUTATING, "unsay") if is_for_sqlite else MUTATING
+    durabilities = waits if is_mutating(graph, mutating) else ["async", "sync", "exit"]
     first: Invoke = draw(st.builds(Invoke, changes, calls(durabilities=durabilities)))
     if spice == "mutate":
         first = replace(first, change=Change((0, 1, 5), draw(numbers)))
@@ -232,22 +255,53 @@ ASKING = simple(NodeRecipe((("say", 0),), asks=2), NodeRecipe((("add", 1),), lin
 REMEMBERING = simple(
     NodeRecipe((), link="end", kind="stateful", inner=simple(NodeRecipe((), "end", asks=1)))
 )
-INPUT = Change((0, 2), 1)
+CHANGING = simple(
+    NodeRecipe((("mutate", 0), ("mutate_message", 0))),
+    NodeRecipe((("mutate", 4), ("mutate_message", 0)), link="end"),
+)
+HALF_DONE = GraphRecipe(
+    (
+        (NodeRecipe((), targets=3),),
+        (NodeRecipe((("add", 1),), link="end"), NodeRecipe((), link="end", asks=1)),
+    )
+)
+WIDE = GraphRecipe(
+    (
+        (NodeRecipe((), targets=255),),
+        tuple(NodeRecipe((("add", at),), link="end") for at in range(8)),
+    )
+)
+JOINING = GraphRecipe(
+    (
+        (NodeRecipe((), asks=1), NodeRecipe((("add", 1),))),
+        (NodeRecipe((), link="end"),),
+    ),
+    joins=(True,),
+)
+INPUT = Change((0, 2, 5), 1)
+LAST = Change((4,), 1)
+WAITING = Call("sync")
 
 NOTABLE = [
     # Two questions of one task: the second takes the place of the first.
-    Plan(
-        ASKING,
-        (Invoke(INPUT), Resume(9), Resume(10), Invoke(INPUT), Resume(9), Restart(), Resume(10)),
-    ),
+    Plan(ASKING, (Invoke(INPUT), Resume(9), Resume(10), Invoke(INPUT), Resume(9), Restart(), Resume(10))),
     # A subgraph's checkpoint is stored before its parent's, although it is the younger of the two.
+    Plan(REMEMBERING, (Invoke(INPUT, Call("exit")), Invoke(None, Call("exit")), Invoke(None, Call(at=10)))),
+    # Two nodes change the same objects in place, one step after the other.
+    Plan(CHANGING, (Invoke(INPUT, WAITING), Invoke(None, Call("sync", at=1)), Invoke(INPUT, WAITING))),
+    # A task that is done runs again on the same checkpoint: what it wrote first stays.
     Plan(
-        REMEMBERING,
+        HALF_DONE,
         (
-            Invoke(INPUT, Call("exit")),
-            Invoke(None, Call("exit")),
-            Invoke(None, Call("sync", at=10)),
+            Invoke(INPUT, Call(interrupt_after=1)), Update(INPUT, 1), Invoke(None),
+            Invoke(None, Call(at=0)), Resume(9),
         ),
     ),
-]
-"""Plans that showed a fault once."""
+    # Tasks in such number, time and again, that no chance has their ids in the order of their paths.
+    Plan(WIDE, (Invoke(INPUT), Invoke(INPUT))),
+    # LangGraph changes the set of who came to a join in place; of a fork, it is stored as it was in the parent.
+    Plan(JOINING, (Update(INPUT, 1), Invoke(INPUT), Invoke(None, Call("exit", at=1)), Update(INPUT, 1))),
+    # Runs that are refused at once: LangGraph does not wait until what it gave is stored, and who reads sees it all the same.
+    Plan(ASKING, (Invoke(INPUT), Goto(1, LAST), Goto(1, LAST), Goto(1, LAST))),
+]  # fmt: skip
+"""Plans that show what is easily got wrong; some of them showed a fault once."""
