@@ -106,10 +106,6 @@ BY_NAME: dict[str, SearchStrategy[Any]] = {
     "seen": st.dictionaries(texts, versions, max_size=2),
     "updated": st.none() | st.lists(texts, max_size=2).map(tuple),
     "writes": st.lists(writes, max_size=2).map(tuple),
-    "calls": st.lists(
-        st.builds(facts.CopiedCall, call_id=texts, name=texts, result=st.none() | encoded),
-        max_size=2,
-    ).map(tuple),
     "ts": counts | texts,
     "ttl": st.none()
     | st.builds(
