@@ -26,7 +26,7 @@ class _RequestId(logging.Filter):
 
 
 def configure(kind: Literal["text", "json"]) -> None:
-    """Send all logs to the standard error stream, in this form, from INFO on."""
+    """Send all logs to the standard error stream, in this form, from INFO on; a process that has set up its logs keeps them."""
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(_RequestId())
     if kind == "json":
@@ -35,6 +35,6 @@ def configure(kind: Literal["text", "json"]) -> None:
         )
     else:
         handler.setFormatter(logging.Formatter(TEXT))
-    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.getLogger("httpx").setLevel(logging.WARNING)  # Its lines hold whole URLs.

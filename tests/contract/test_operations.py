@@ -121,6 +121,7 @@ def test_the_log_is_text_or_json(capsys: pytest.CaptureFixture[str]) -> None:
     token = request_id.set("r-1")
     try:
         for kind in ("json", "text"):
+            root.handlers[:] = []
             logs.configure(kind)
             logging.getLogger("x").warning("it is %s", "so", extra={"thread_id": "t"})
     finally:
