@@ -126,8 +126,33 @@ class Submissions:
         is_stateless: bool = False,
         keep: Keep[RunView] | None = None,
     ) -> RunView:
-        """Accept a run, and do to the runs in flight what the strategy says; `keep` makes the answer that is kept with it."""
-        asked = await self._asked(assistant_id, input, metadata, kwargs, is_stateless=is_stateless)
+        """Accept a run, and do to the runs in flight what the strategy says; `keep` makes the answer that is kept with it.
+
+        In one process runs of a thread are accepted in the order of the calls, whatever has to be looked up for each.
+        """
+        async with self._worker.lines.of(thread_id):
+            return await self._submit(
+                thread_id, assistant_id, input, multitask_strategy, run_id, after_seconds,
+                timeout_seconds, metadata, kwargs, if_not_exists, keep, is_stateless=is_stateless,
+            )  # fmt: skip
+
+    async def _submit(
+        self,
+        thread_id: str,
+        assistant_id: str,
+        given: object,
+        multitask_strategy: MultitaskStrategy,
+        run_id: str,
+        after_seconds: float,
+        timeout_seconds: float | None,
+        metadata: Mapping[str, object] | None,
+        kwargs: Mapping[str, object] | None,
+        if_not_exists: Literal["reject", "create"],
+        keep: Keep[RunView] | None,
+        *,
+        is_stateless: bool,
+    ) -> RunView:
+        asked = await self._asked(assistant_id, given, metadata, kwargs, is_stateless=is_stateless)
         assistant, runner = asked.assistant, asked.runner
         await self._require_checkpoint(thread_id, asked.options, is_new=if_not_exists == "create")
         command = SubmitRun(

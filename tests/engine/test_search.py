@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from tests.support.engine import Database, Gates, chat, join, quiet, registry, submit
+from tests.support.engine import Database, Gates, chat, join, quiet, registry, submit, until_heard
 from threadfold import Engine
 from threadfold.app import search
 from threadfold.app.search import ThreadFilter
@@ -85,6 +85,7 @@ async def filled(engine: Engine, threads: list[Any]) -> list[ThreadView]:
         match status:
             case "busy":
                 await submit(engine, thread_id, "held")
+                await until_heard(engine, thread_id, "held")  # Its input changes the thread, too.
             case "error":
                 run = await engine.submit_run(thread_id, "agent", input={"messages": 7})
                 await join(engine, thread_id, run.row.run_id)
