@@ -216,13 +216,13 @@ SINGLE='it is "so"'
 
 
 def test_a_key_that_is_not_supported_is_logged(project, caplog):
-    config = {"graphs": {"agent": "./agent.py:agent"}, "auth": {"path": "x"}, "store": {}}
+    config = {"graphs": {"agent": "./agent.py:agent"}, "http": {"app": "x"}, "store": {}}
     path = project(config, agent_py=AGENT)
     with caplog.at_level(logging.WARNING):
         load_graphs(path)
     logged = sorted(record.getMessage() for record in caplog.records)
     assert logged == [
-        f"{path}: {key} is not supported yet, and ignored" for key in ("auth", "store")
+        f"{path}: {key} is not supported yet, and ignored" for key in ("http", "store")
     ]
 
 

@@ -122,8 +122,7 @@ class OracleThread:
 
     def copy(self) -> OracleThread:
         stands = self.base or self.stands
-        history = (stands.said,) if stands.history else ()
-        return OracleThread(stands=replace(stands, history=history), metadata=dict(self.metadata))
+        return OracleThread(stands=stands, metadata=dict(self.metadata))
 
     # ------------------------------------------------------------------ what runs do
 
