@@ -71,8 +71,9 @@ async def serve(engine: Engine, bound: socket.socket, on_started: Callable[[], N
     No new connection is taken from then on. Running code gets `shutdown_seconds` to finish, and its waiters and streams
     their ends; what is not done by then is handed over, and responses that wait for it are broken off.
     """
-    async with engine:
-        await _Server(engine, create_app(engine), on_started).serve(sockets=[bound])
+    with bound:  # Also if the app cannot be made.
+        async with engine:
+            await _Server(engine, create_app(engine), on_started).serve(sockets=[bound])
 
 
 class _Server(uvicorn.Server):
