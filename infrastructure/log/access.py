@@ -117,6 +117,18 @@ class LogAccess:
         if not self._is_open:
             raise StoreUnavailableError("The store is closed")
 
+    async def head_version(self, thread_id: str) -> int:
+        """Return the thread's newest version, 0 if it has no event.
+
+        Asked before every decision, so it is looked up on the spot: one seek in an index costs less
+        than the way to another thread and back. Only if that would have to wait does it go there.
+        """
+        self._check_open()
+        version = self._log.peek_version(thread_id)
+        if version is not None:
+            return version
+        return await self._read(self._log.head_version, thread_id)
+
     def _decoded(self, rows: Sequence[LogRow]) -> tuple[LogEntry, ...]:
         with paused_collection(len(rows)):
             return tuple(map(self._codec.decode, rows))

@@ -48,7 +48,7 @@ class AssistantsOfLog(LogAccess):
 
     async def head_of_assistant(self, assistant_id: str) -> int:
         """Return the number of the assistant's newest event, 0 if it has none."""
-        return await self._read(self._log.head_version, stream_of(assistant_id))
+        return await self.head_version(stream_of(assistant_id))
 
     async def list_assistants(
         self, matches: Callable[[AssistantRow], bool]

@@ -113,18 +113,6 @@ class LogStore(AssistantsOfLog, StreamsOfLog):
         """Read events of all threads and assistants with `position > after`, in order of position."""
         return await self._read(lambda: self._decoded(self._log.log_rows(after=after, limit=limit)))
 
-    async def head_version(self, thread_id: str) -> int:
-        """Return the thread's newest version, 0 if it has no event.
-
-        Asked before every decision, so it is looked up on the spot: one seek in an index costs less
-        than the way to another thread and back. Only if that would have to wait does it go there.
-        """
-        self._check_open()
-        version = self._log.peek_version(thread_id)
-        if version is not None:
-            return version
-        return await self._read(self._log.head_version, thread_id)
-
     async def head_position(self) -> int:
         """Return the newest position, 0 for an empty log."""
         return await self._read(self._log.head_position)
