@@ -14,6 +14,7 @@ from ..infrastructure.langgraph.recalling import RecallingCodec
 from ..infrastructure.langgraph.saver import CheckpointSaver
 from ..infrastructure.langgraph.types import TypeRegistry
 from .bootstrap import default_ports
+from .bursts import Bursts
 from .checkpoint_logs import DirectLog, WholeThreads
 from .executor import Executor
 from .hub import Hub
@@ -178,7 +179,7 @@ class _HomeLog:
 
     def __init__(self, home: _Home) -> None:
         self._home = home
-        self._underway: dict[str, set[asyncio.Future[None]]] = {}
+        self._bursts = Bursts(self._recorded)
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -206,25 +207,16 @@ class _HomeLog:
         return await self._home.call(self._home.log.thread_ids())
 
     async def record(self, thread_id: str, intents: Sequence[Intent]) -> None:
-        """Record these durably, all or nothing."""
-        await self._home.call(self._recorded(thread_id, intents))
+        """Record these durably, all or nothing, together with what others give meanwhile."""
+        home, done = self._home.loop(), asyncio.get_running_loop().create_future()
+        home.call_soon_threadsafe(self._bursts.take, thread_id, intents, done)
+        await done
+
+    async def _recorded(self, thread_id: str, intents: Sequence[Intent]) -> None:
+        await self._home.log.record(thread_id, intents)
 
     async def _settled(
         self, thread_id: str, read: Callable[[str], Coroutine[Any, Any, Thread]]
     ) -> Thread:
-        underway = self._underway.get(thread_id)
-        if underway:
-            await asyncio.wait(set(underway))
+        await self._bursts.settled(thread_id)
         return await read(thread_id)
-
-    async def _recorded(self, thread_id: str, intents: Sequence[Intent]) -> None:
-        done = asyncio.get_running_loop().create_future()
-        underway = self._underway.setdefault(thread_id, set())
-        underway.add(done)
-        try:
-            await self._home.log.record(thread_id, intents)
-        finally:
-            done.set_result(None)
-            underway.discard(done)
-            if not underway:
-                self._underway.pop(thread_id, None)
