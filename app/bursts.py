@@ -84,7 +84,11 @@ def _tell(entries: Iterable[_Entry], error: BaseException | None) -> None:
     told: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
     for entry in entries:
         told.setdefault(entry.done.get_loop(), []).append(entry.done)
+    here = asyncio.get_running_loop()
     for loop, futures in told.items():
+        if loop is here:
+            _settle(futures, error)
+            continue
         with contextlib.suppress(RuntimeError):  # That loop is closed.
             loop.call_soon_threadsafe(_settle, futures, error)
 

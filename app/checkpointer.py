@@ -208,8 +208,12 @@ class _HomeLog:
 
     async def record(self, thread_id: str, intents: Sequence[Intent]) -> None:
         """Record these durably, all or nothing, together with what others give meanwhile."""
-        home, done = self._home.loop(), asyncio.get_running_loop().create_future()
-        home.call_soon_threadsafe(self._bursts.take, thread_id, intents, done)
+        home, here = self._home.loop(), asyncio.get_running_loop()
+        done = here.create_future()
+        if here is home:
+            self._bursts.take(thread_id, intents, done)
+        else:
+            home.call_soon_threadsafe(self._bursts.take, thread_id, intents, done)
         await done
 
     async def _recorded(self, thread_id: str, intents: Sequence[Intent]) -> None:
