@@ -1,4 +1,7 @@
-"""Rollback over HTTP: from `runs.create` to the end of the new run, over old runs of different lengths, in turns."""
+"""Rollback over HTTP: from `runs.create` to the end of the new run, over old runs of different lengths, in turns.
+
+For comparison a call to an app that does nothing, behind the same client.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,8 @@ from statistics import median
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from .harness import Row, folder, percentile, show_seconds
-from .servers import engine_client
+from .harness import Row, folder, percentile, show_seconds, timed_async
+from .servers import NOBODY, engine_client, noop_client
 
 if TYPE_CHECKING:
     from langgraph_sdk.client import LangGraphClient
@@ -18,6 +21,7 @@ LENGTHS = (1, 100, 1000)
 GOAL_SECONDS = 4e-3
 GOAL_RATIO = 0.8
 INPUT = {"question": "What is the weather like?"}
+NOOP = ("no-op", 0)
 
 
 def rows(*, quick: bool) -> list[Row]:
@@ -42,6 +46,16 @@ def rows(*, quick: bool) -> list[Row]:
                     is_met=is_met if kind == "join" else None,
                 )
             )
+    noop = percentile(taken[NOOP], 0.5)
+    for kind, what in (("join", "`create` and `join`"), ("wait", "`wait` alone")):
+        half = percentile(taken[kind, LENGTHS[-1]], 0.5)
+        result.append(
+            Row(
+                f"{what}, the old run has {LENGTHS[-1]:,} steps: p50 / one call to the no-op app",
+                measured=f"{show_seconds(half)} / {show_seconds(noop)}",
+                ratio=f"{half / noop:.2f}",
+            )
+        )
     return result
 
 
@@ -49,10 +63,14 @@ async def _measure(path: Any, *, times: int) -> dict[tuple[str, int], list[float
     taken: dict[tuple[str, int], list[float]] = {
         (kind, steps): [] for kind in ("join", "wait") for steps in LENGTHS
     }
-    async with engine_client(path) as client:
+    taken[NOOP] = []
+    async with engine_client(path) as client, noop_client(path) as noop:
         for number in range(-2, times):
             for (kind, steps), seconds in taken.items():
-                took = await _roll_back(client, steps, is_wait=kind == "wait")
+                if (kind, steps) == NOOP:
+                    took = await timed_async(noop.runs.wait(NOBODY, "instant", input=INPUT))
+                else:
+                    took = await _roll_back(client, steps, is_wait=kind == "wait")
                 if number >= 0:
                     seconds.append(took)
     return taken

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 SERVE = (sys.executable, "-m", "threadfold.app.cli", "serve")
+NOBODY = "00000000-0000-0000-0000-000000000000"
+"""A thread's id for the app that does nothing."""
+
 URL = re.compile(r"http://[\w.]+:\d+")
 
 

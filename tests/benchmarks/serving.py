@@ -7,7 +7,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from .harness import Row, folder, in_turns, percentile, show_rate, show_seconds, timed_async
-from .servers import engine_client, noop_client
+from .servers import NOBODY, engine_client, noop_client
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -21,7 +21,6 @@ CLIENTS = {1: 300, 8: 500, 32: 500}
 """How many at once, and how many `runs.wait` a second they have to get."""
 
 FIRST_EVENT_SECONDS = 3e-3
-NOBODY = "00000000-0000-0000-0000-000000000000"
 
 Call = "Callable[[LangGraphClient, str], Awaitable[object]]"
 
