@@ -5,17 +5,18 @@ An answer is stored in the append that it belongs to: it is there if and only if
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
-from weakref import WeakValueDictionary
 
 from ..domain.errors import KeyReusedError
 from ..domain.kept_ports import KeptAnswer
+from .lines import Lines
 
 if TYPE_CHECKING:
+    import asyncio
+
     from ..domain.ports import Clock, EventStore
     from ..domain.values import JsonObject
     from .settings import Settings
@@ -44,16 +45,12 @@ class Answers:
         self._store = store
         self._settings = settings
         self._clock = clock
-        self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
+        self._lines = Lines[tuple[str, str]]()
         self._swept_at = float("-inf")
 
     def lock(self, asked: Asked) -> asyncio.Lock:
         """Return what is held while the request is decided: in this process, the same one asked again waits for the first."""
-        name = (asked.scope, asked.key)
-        lock = self._locks.get(name)
-        if lock is None:
-            lock = self._locks[name] = asyncio.Lock()
-        return lock
+        return self._lines.of((asked.scope, asked.key))
 
     async def find(self, asked: Asked) -> KeptAnswer | None:
         """Return the answer to this request, if it is kept. Raises KeyReusedError if that was another one."""

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import OrderedDict
 from contextlib import suppress
 from typing import TYPE_CHECKING
-from weakref import WeakValueDictionary
 
 from ..domain.assistant import NO_ASSISTANT, RecordedAssistantEvent, decide, evolve, fold
 from ..domain.assistant_ports import AssistantAppend, AssistantRow
@@ -17,6 +15,7 @@ from ..domain.errors import (
     VersionConflictError,
 )
 from .executor import MICROSECOND
+from .lines import Lines
 
 if TYPE_CHECKING:
     from ..domain.assistant import Assistant, AssistantCommand
@@ -40,11 +39,11 @@ class AssistantLog:
         self._settings = settings
         self._cache: OrderedDict[str, Assistant] = OrderedDict()
         self._cached_versions = 0
-        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._lines = Lines[str]()
 
     async def execute(self, assistant_id: str, command: AssistantCommand) -> Assistant:
         """Decide on the newest version and append; if another writer got in first, decide again."""
-        async with self._lock(assistant_id):
+        async with self._lines.of(assistant_id):
             deadline = self._clock.monotonic() + self._settings.contention_seconds
             tries = 0
             while True:
@@ -128,12 +127,6 @@ class AssistantLog:
 
     def _is_full(self) -> bool:
         return self._cached_versions + len(self._cache) > CACHED_VERSIONS_MAX
-
-    def _lock(self, assistant_id: str) -> asyncio.Lock:
-        lock = self._locks.get(assistant_id)
-        if lock is None:
-            lock = self._locks[assistant_id] = asyncio.Lock()
-        return lock
 
 
 def row_of(assistant_id: str, assistant: Assistant) -> AssistantRow | None:

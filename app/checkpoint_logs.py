@@ -5,23 +5,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import OrderedDict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from ..domain.decisions import decide
+from ..domain.errors import ContentionError
 from ..domain.events import RecordedEvent
 from ..domain.thread import FULL_THREAD, evolve, fold
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
     from datetime import datetime
 
     from ..domain.graph_ports import Intent
-    from ..domain.ports import EventStore, Lease
+    from ..domain.ports import Clock, EventStore, Lease
     from ..domain.thread import Thread
     from .answers import Keep
     from .deciding import Outcome
     from .executor import Executor
     from .recording import Recorder
+
+T = TypeVar("T")
 
 THREADS_MAX = 2**31
 """All threads that there may be."""
@@ -152,6 +155,23 @@ class AttemptLog(_Reading):
 
 class LogMovedError(Exception):
     """What was buffered was decided on a thread that is no longer the newest: it is to be done again from the start."""
+
+
+async def until_unmoved(
+    change: Callable[[], Awaitable[T]], thread_id: str, seconds: float, clock: Clock
+) -> T:
+    """Make a change by a `BufferedLog`, from the start again whenever its thread has moved; return what came of it.
+
+    Raises:
+        ContentionError: it has moved every time for so long.
+    """
+    deadline = clock.monotonic() + seconds
+    while True:
+        try:
+            return await change()
+        except LogMovedError:
+            if clock.monotonic() > deadline:
+                raise ContentionError(thread_id=thread_id, seconds=seconds) from None
 
 
 class BufferedLog(_Reading):

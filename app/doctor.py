@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from ..domain.calls import calls_in
 from ..domain.diagnosis import diagnose
-from ..domain.errors import ContentionError, ThreadNotFoundError
+from ..domain.errors import ThreadNotFoundError
 from ..domain.fencing import require_idle
 from ..domain.mending import mending
-from .checkpoint_logs import BufferedLog, LogMovedError
+from .checkpoint_logs import BufferedLog, until_unmoved
 from .graph_states import stateful
 
 if TYPE_CHECKING:
@@ -84,18 +84,14 @@ class Doctor:
             ThreadNotFoundError, ThreadBusyError: the thread is not there, or has a run in flight.
             InvalidInputError: only the thread's graph can do it, and it was not given.
         """
-        deadline = self._clock.monotonic() + self._settings.contention_seconds
-        while True:
+
+        async def repair() -> None:
             log, thread = await self._opened(thread_id)
             require_idle(thread)
-            try:
-                await self._repair(log, thread_id, graph)
-            except LogMovedError:
-                if self._clock.monotonic() > deadline:
-                    seconds = self._settings.contention_seconds
-                    raise ContentionError(thread_id=thread_id, seconds=seconds) from None
-                continue
-            return await self.examine(thread_id, graph)
+            await self._repair(log, thread_id, graph)
+
+        await until_unmoved(repair, thread_id, self._settings.contention_seconds, self._clock)
+        return await self.examine(thread_id, graph)
 
     # ------------------------------------------------------------------ parts
 

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
-from weakref import WeakValueDictionary
 
 from ..domain.assistant import require_thread_id
 from ..domain.errors import (
@@ -24,6 +23,7 @@ from .appends import Appends, Post, no_post
 from .cache import ThreadCache
 from .deciding import Envelope, Outcome, decided
 from .hub import Committed
+from .lines import Lines
 from .observing import Nobody
 from .snapshot_codec import decode_snapshot, encode_snapshot
 from .users import Callers
@@ -79,7 +79,7 @@ class Executor:
             on_drop=lambda thread_id: self._snapshots.pop(thread_id, None),
         )
         self._appends = Appends(settings, post)
-        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._lines = Lines[str]()
         self._snapshots: dict[str, int] = {}
         self._snapshotting: set[str] = set()
         self.callers = Callers()
@@ -132,7 +132,7 @@ class Executor:
     async def _execute(
         self, thread_id: str, intents: Sequence[Intent], envelope: Envelope
     ) -> Outcome:
-        async with self._lock(thread_id):
+        async with self._lines.of(thread_id):
             deadline = self._clock.monotonic() + self._settings.contention_seconds
             thread = self._cache.get(thread_id)
             if thread is None:
@@ -242,7 +242,7 @@ class Executor:
         return await self._uninterrupted(self._load(thread_id), f"load {thread_id}")
 
     async def _load(self, thread_id: str) -> Thread:
-        async with self._lock(thread_id):
+        async with self._lines.of(thread_id):
             return await self._refreshed(thread_id)
 
     def expect_new(self, thread_id: str) -> None:
@@ -348,12 +348,6 @@ class Executor:
             self.seen_position = max(self.seen_position, entries[-1].position)
 
     # ------------------------------------------------------------------ helpers
-
-    def _lock(self, thread_id: str) -> asyncio.Lock:
-        lock = self._locks.get(thread_id)
-        if lock is None:
-            lock = self._locks[thread_id] = asyncio.Lock()
-        return lock
 
     async def _uninterrupted(self, work: Coroutine[Any, Any, T], name: str) -> T:
         """Await work that goes on to its end although the caller is cancelled."""

@@ -9,15 +9,8 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from ..domain.events import (
-    RunAccepted,
-    RunFailed,
-    RunInterrupted,
-    RunRolledBack,
-    RunStarted,
-    RunSucceeded,
-    RunTimedOut,
-)
+from ..domain.ends import end_status
+from ..domain.events import RunAccepted, RunEnded, RunRolledBack, RunStarted
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -40,14 +33,6 @@ SLOW = (0.001, 0.005, 0.02, 0.1, 0.5, 1.0, 5.0, 20.0, 60.0, 300.0, 1200.0, 3600.
 GROUPS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 NAMESPACE = "threadfold"
-
-ENDS: dict[type[object], str] = {
-    RunSucceeded: "success",
-    RunFailed: "error",
-    RunTimedOut: "timeout",
-    RunInterrupted: "interrupted",
-    RunRolledBack: "rolled_back",
-}
 
 
 class Metrics:
@@ -111,8 +96,10 @@ class Metrics:
                     self._remember(event, recorded, rolls_back=rolls_back)
                 case RunStarted():
                     self._start(event, recorded)
-                case _ if type(event) in ENDS:
-                    self._ended.labels(ENDS[type(event)]).inc()
+                case RunEnded():
+                    self._ended.labels(end_status(event)).inc()
+                case RunRolledBack():
+                    self._ended.labels("rolled_back").inc()
                 case _:
                     pass
 

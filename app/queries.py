@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, cast
 
 from ..domain.assistant import SYSTEM_METADATA
@@ -193,6 +194,10 @@ class Queries:
         """Return the thread and the id of every run in flight, of all threads; `status`: pending or running ones only."""
         rows = await self._store.list_runs_in_flight(status=status)
         return [(row.thread_id, row.run_id) for row in rows]
+
+    async def count_in_flight(self) -> Mapping[str, int]:
+        """Return how many runs of all threads are pending, and how many are running."""
+        return Counter(row.status for row in await self._store.list_runs_in_flight())
 
     async def _run_views(self, rows: Sequence[RunRow]) -> list[RunView]:
         if not rows:

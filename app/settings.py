@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator
 
 
-def _listed(value: object) -> object:
+def _separated(given: object, *, keeps_empty: bool) -> object:
     """Return a text with commas as the list that an environment variable means by it."""
-    if isinstance(value, str):
-        return tuple(part.strip() for part in value.split(",") if part.strip())
-    return value
+    if not isinstance(given, str):
+        return given
+    parts = tuple(map(str.strip, given.split(",")))
+    return parts if keeps_empty else tuple(filter(None, parts))
 
 
-Origins = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+Origins = Annotated[tuple[str, ...], BeforeValidator(partial(_separated, keeps_empty=False))]
+Keys = Annotated[tuple[SecretStr, ...], BeforeValidator(partial(_separated, keeps_empty=True))]
+"""An empty one is kept, so that it is refused."""
 
 
 class Settings(BaseModel):
@@ -75,14 +79,8 @@ class Settings(BaseModel):
     """How long the second call waits after the first has failed; each next one waits twice as long, an hour at most."""
     body_bytes_max: int = Field(default=8 * 1024 * 1024, ge=1024)
     """The largest request body that the server reads."""
-    api_keys: tuple[SecretStr, ...] = ()
+    api_keys: Keys = ()
     """Keys that callers must send one of, in `x-api-key` or as `Authorization: Bearer`; none: anybody may call."""
-
-    @field_validator("api_keys", mode="before")
-    @classmethod
-    def _separated(cls, given: object) -> object:
-        """Take a text apart at its commas, as an environment variable has it."""
-        return [part.strip() for part in given.split(",")] if isinstance(given, str) else given
 
     @field_validator("api_keys")
     @classmethod

@@ -11,15 +11,10 @@ from ..domain.commands import (
     PruneThread,
     UpdateState,
 )
-from ..domain.errors import (
-    ContentionError,
-    InvalidInputError,
-    ThreadBusyError,
-    ThreadNotFoundError,
-)
+from ..domain.errors import InvalidInputError, ThreadBusyError, ThreadNotFoundError
 from ..domain.events import TimeToLive
 from ..domain.values import canonical
-from .checkpoint_logs import BufferedLog, LogMovedError
+from .checkpoint_logs import BufferedLog, until_unmoved
 from .copies import copy_intents
 from .graph_states import stateful
 from .many import execute_all
@@ -177,22 +172,19 @@ class Threads:
         for update in (update for step in steps for update in step):
             checked_command("supersteps.updates.command", update.get("command"), runner.nodes)
         thread_id = create.thread_id
-        deadline = self._clock.monotonic() + self._settings.contention_seconds
-        while True:
+
+        async def created() -> ThreadView:
             thread = await self._executor.load(thread_id)
             log = BufferedLog(thread_id, thread, self._executor, self._wholes)
             await log.record(thread_id, [create])
             if thread.is_present:
                 return thread_view(thread_id, thread)
             await graph.apply_supersteps(log, thread_id, steps)
-            try:
-                await log.commit(keep=kept)
-            except LogMovedError:
-                if self._clock.monotonic() > deadline:
-                    seconds = self._settings.contention_seconds
-                    raise ContentionError(thread_id=thread_id, seconds=seconds) from None
-                continue
+            await log.commit(keep=kept)
             return thread_view(thread_id, await self._executor.load(thread_id))
+
+        seconds = self._settings.contention_seconds
+        return await until_unmoved(created, thread_id, seconds, self._clock)
 
     async def _create_by_function(
         self,

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, cast
 from ..domain.commands import UpdateState
 from ..domain.errors import (
     CheckpointNotFoundError,
-    ContentionError,
     InvalidInputError,
     ThreadNotFoundError,
     UnknownNodeError,
 )
 from ..domain.fencing import require_idle
-from .checkpoint_logs import BufferedLog, LogMovedError
+from .checkpoint_logs import BufferedLog, until_unmoved
 from .graph_states import stateful
 from .options import OptionError
 
@@ -70,22 +69,18 @@ class Updates:
             CheckpointNotFoundError: what is to be changed is not there.
             InvalidInputError, UnknownNodeError: the change does not fit the graph.
         """
-        deadline = self._clock.monotonic() + self._settings.contention_seconds
-        while True:
+
+        async def update() -> JsonObject:
             thread = await self._executor.load(thread_id)
             graph = stateful(self._runner(thread_id, thread))
             if graph is None:
                 await self._update_function(thread_id, values, as_node, checkpoint)
                 return {}
             require_idle(thread)
-            try:
-                return await self._update_graph(
-                    graph, thread_id, thread, values, as_node, checkpoint
-                )
-            except LogMovedError:
-                if self._clock.monotonic() > deadline:
-                    seconds = self._settings.contention_seconds
-                    raise ContentionError(thread_id=thread_id, seconds=seconds) from None
+            return await self._update_graph(graph, thread_id, thread, values, as_node, checkpoint)
+
+        seconds = self._settings.contention_seconds
+        return await until_unmoved(update, thread_id, seconds, self._clock)
 
     async def require_checkpoint(self, thread_id: str, checkpoint: Mapping[str, Json]) -> None:
         """Raise CheckpointNotFoundError if the thread has no such checkpoint."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Protocol
-from weakref import WeakValueDictionary
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,14 +38,3 @@ async def _all(attempts: Sequence[Code]) -> None:
 async def _cancel_after(waiting: TaskHandle, seconds: float, clock: Clock) -> None:
     await clock.sleep(seconds)
     waiting.cancel()
-
-
-class Lines:
-    """A line for each thread, in which callers wait who must be served in the order in which they came."""
-
-    def __init__(self) -> None:
-        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-
-    def of(self, thread_id: str) -> asyncio.Lock:
-        """Return the thread's; it lets in one at a time, first come, first served."""
-        return self._locks.setdefault(thread_id, asyncio.Lock())

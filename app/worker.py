@@ -18,9 +18,10 @@ from ..domain.events import RunStarted
 from .attempts import Attempt
 from .draining import hand_over
 from .hub import Committed
+from .lines import Lines
 from .places import Place
 from .recovery import Recovery, is_lost
-from .waiting import Lines, wait_for
+from .waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,7 +68,7 @@ class Worker:
         self._ids = ids
         self._tasks = tasks
         self._places: dict[str, Place] = {}
-        self.lines = Lines()
+        self.lines = Lines[str]()
         self._wholes = wholes
         self._attempts: set[Attempt] = set()
         """Those whose code has not stopped, also where nobody waits for it any more."""

@@ -8,7 +8,6 @@ from typing import Any, cast
 from pydantic import BaseModel
 
 from .requests import LIMIT_MAX, NO, OFFSET_MAX, YES
-from .support import STANDING
 
 Schema = dict[str, Any]
 
@@ -17,7 +16,6 @@ ID: Schema = {"type": "string", "format": "uuid"}
 LIMIT: Schema = {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX}
 OFFSET: Schema = {"type": "integer", "minimum": 0, "maximum": OFFSET_MAX}
 YES_OR_NO: Schema = {"enum": sorted(YES | NO), "default": "false"}
-NOT_SUPPORTED: Schema = {"const": "", "description": "Not supported yet.", STANDING: "refused"}
 TEXTS: Schema = {"type": "array", "items": TEXT}
 
 PATHS = {"thread_id": ID, "run_id": ID, "assistant_id": ID}

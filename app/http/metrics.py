@@ -17,9 +17,9 @@ async def metrics(request: Request) -> Response:
     found = engine.metrics
     if found is None:
         raise HTTPException(404, "Not Found")
+    in_flight = await engine.queries.count_in_flight()
     for status in ("pending", "running"):
-        runs = await engine.queries.list_in_flight(status)
-        found.in_flight.labels(status).set(len(runs))
+        found.in_flight.labels(status).set(in_flight.get(status, 0))
     following: set[Following] = request.app.state.following
     found.streams.set(len(following))
     slots_free, fenced = engine.slots

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 from uuid import UUID
 
 import orjson
 from pydantic import BaseModel
 from starlette.requests import ClientDisconnect, Request
 
-from ..access import Access
 from ..engine import Engine
 from .auth.door import Door
 from .problems import INVALID_JSON, UnprocessableError
@@ -28,19 +27,8 @@ OFFSET_MAX = 2**53
 
 def engine_of(request: Request) -> Engine:
     """Return the engine as the request's caller has it: with authentication, what is another's is not there."""
-    return door_of(request).engine_for(request)
-
-
-async def allowed(
-    request: Request, resource: str, action: str, value: dict[str, Any]
-) -> Access | None:
-    """Ask whether the caller may do what the engine is not asked for; return what is reached (None: all), or raise 403."""
-    return await door_of(request).access(request, resource, action, value)
-
-
-def door_of(request: Request) -> Door:
-    """Return what the app knows of who may call."""
-    return cast("Door", request.app.state.door)
+    door: Door = request.app.state.door
+    return door.engine_for(request)
 
 
 async def read_json(request: Request) -> object:

@@ -39,10 +39,6 @@ class RecallingCodec(ValueCodec):
         self._young: dict[int, tuple[object, Shape, Json]] = {}
         self._old: dict[int, tuple[object, Shape, Json]] = {}
 
-    def with_types(self, types: TypeRegistry) -> RecallingCodec:
-        """Return a codec of other types, which recalls nothing yet."""
-        return RecallingCodec(types)
-
     def encode(self, value: object, where: str) -> Json:
         """Return the value in typed JSON; what is recalled in it is shared with earlier results, so change nothing there."""
         return self._encoded(value, where, 0)

@@ -70,6 +70,25 @@ async def test_runs_are_counted_by_strategy_and_by_how_they_ended(
     assert found["append_seconds_count", ()] >= 4
 
 
+async def test_runs_in_flight_are_counted_by_what_they_do(
+    engine: Engine, gates: Gates, http: httpx.AsyncClient
+) -> None:
+    thread_id = (await engine.create_thread()).thread_id
+    gates["A:0"].close()
+    await submit(engine, thread_id, "A")
+    await gates["A:0"].reached()
+    await submit(engine, thread_id, "B")
+    await submit(engine, thread_id, "C")
+    found = await samples(http)
+    assert found["runs_in_flight", ("running",)] == 1
+    assert found["runs_in_flight", ("pending",)] == 2
+    await join(engine, thread_id, await submit(engine, thread_id, "D", "interrupt"))
+    found = await samples(http)
+    assert found["runs_ended_total", ("interrupted",)] == 3
+    assert found["runs_ended_total", ("success",)] == 1
+    assert found["runs_in_flight", ("running",)] == found["runs_in_flight", ("pending",)] == 0
+
+
 async def test_requests_are_measured_by_route_and_never_by_id(http: httpx.AsyncClient) -> None:
     thread_id = (await http.post("/threads", json={})).json()["thread_id"]
     await http.get(f"/threads/{thread_id}")

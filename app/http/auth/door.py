@@ -13,7 +13,6 @@ from .keys import ApiKeys
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from ...access import Access
     from ...engine import Engine
     from ...users import User
 
@@ -40,14 +39,6 @@ class Door:
             user = _user(request)
             known["engine"] = guarded(self._engine, self.handlers, user, request.method)
         return cast("Engine", known["engine"])
-
-    async def access(
-        self, request: Request, resource: str, action: str, value: dict[str, Any]
-    ) -> Access | None:
-        """Return what the caller reaches, for what the engine does not hold; None: everything. Raises HTTPException."""
-        if self.handlers is None:
-            return None
-        return await self.handlers.access(_user(request), resource, action, value)
 
 
 def _user(request: Request) -> User:

@@ -155,6 +155,7 @@ RULES: Mapping[str, Rule] = {
     "queries.search_threads": _SEARCH,
     "queries.count_threads": _SEARCH,
     "queries.list_in_flight": Rule("threads", "search", _in_flight),
+    "queries.count_in_flight": Rule("threads", "search", _in_flight),
 }
 
 OPEN = frozenset(
