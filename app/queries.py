@@ -88,6 +88,10 @@ class Queries:
         """Return how many threads match."""
         return await self._search.count(where)
 
+    async def thread_ids(self, where: ThreadFilter) -> list[str]:
+        """Return the ids of the threads that match as far as their rows tell: values are not looked at."""
+        return [row.thread_id for row in await self._search.rows(where)]
+
     # ------------------------------------------------------------------ states
 
     async def get_state(

@@ -154,6 +154,7 @@ RULES: Mapping[str, Rule] = {
     "queries.list_threads": _SEARCH,
     "queries.search_threads": _SEARCH,
     "queries.count_threads": _SEARCH,
+    "queries.thread_ids": _SEARCH,
     "queries.list_in_flight": Rule("threads", "search", _in_flight),
 }
 
