@@ -198,6 +198,10 @@ class Queries:
         rows = await self._store.list_runs_in_flight(status=status)
         return [(row.thread_id, row.run_id) for row in rows]
 
+    async def count_in_flight(self, status: str) -> int:
+        """Return how many runs are pending, or running, of all threads."""
+        return len(await self._store.list_runs_in_flight(status=status))
+
     async def _run_views(self, rows: Sequence[RunRow]) -> list[RunView]:
         if not rows:
             return []

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from .following import Following
-from .requests import engine_of
+from .requests import allowed, engine_of
 
 
 async def metrics(request: Request) -> Response:
@@ -17,9 +17,10 @@ async def metrics(request: Request) -> Response:
     found = engine.metrics
     if found is None:
         raise HTTPException(404, "Not Found")
+    # Figures of the server are for whoever may search threads, and the same for all of them.
+    await allowed(request, "threads", "search", {"metadata": {}})
     for status in ("pending", "running"):
-        runs = await engine.queries.list_in_flight(status)
-        found.in_flight.labels(status).set(len(runs))
+        found.in_flight.labels(status).set(await engine.queries.count_in_flight(status))
     following: set[Following] = request.app.state.following
     found.streams.set(len(following))
     slots_free, fenced = engine.slots
