@@ -282,7 +282,7 @@ class Attempt:
             ids=self._ids,
             kwargs=accepted.kwargs,
             log=self._log,
-            caller=auth_fields(self._executor.callers.of(self._run)),
+            caller=auth_fields(self._executor.callers.of(self._run), accepted.kwargs),
             hold=self._recorder.hold if isinstance(self._recorder, TemporaryRecorder) else None,
         )
 
