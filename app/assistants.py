@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING, Literal, cast
 
 from ..domain.assistant import (
@@ -16,12 +15,11 @@ from ..domain.assistant import (
     decide,
 )
 from ..domain.assistant_ports import AssistantRow
-from ..domain.commands import DeleteThread
-from ..domain.errors import AssistantNotFoundError, ThreadNotFoundError
+from ..domain.errors import AssistantNotFoundError
 from ..domain.values import canonical
 from .assistant_log import AssistantLog, row_of
 from .assistant_search import AssistantFilter
-from .search import ThreadFilter, ThreadSearch
+from .assistant_threads import deleting
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,6 +27,7 @@ if TYPE_CHECKING:
     from ..domain.assistant import Assistant, AssistantCommand
     from ..domain.values import JsonObject
     from .assistant_search import AssistantOrder
+    from .assistant_threads import DeleteThreads
     from .bootstrap import GraphRegistry, Ports
     from .executor import Executor
     from .settings import Settings
@@ -49,8 +48,8 @@ class Assistants:
     ) -> None:
         self._store = ports.store
         self._ids = ports.ids
-        self._executor = executor
         self._graphs = graphs
+        self._delete_threads = deleting(ports.store, executor)
         self._log = AssistantLog(ports, executor, settings)
         self._created_at = ports.clock.now()
 
@@ -133,10 +132,16 @@ class Assistants:
         )
         return await self._changed(assistant_id, command)
 
-    async def delete(self, assistant_id: str, *, with_threads: bool = False) -> None:
+    async def delete(
+        self,
+        assistant_id: str,
+        *,
+        with_threads: bool = False,
+        delete_threads: DeleteThreads | None = None,
+    ) -> None:
         """Delete an assistant with all its versions. Runs that were accepted go on, unless their threads are deleted, too.
 
-        `with_threads` deletes the threads whose first run was of this assistant.
+        `with_threads` deletes the threads whose first run was of this assistant: all of them, unless `delete_threads` does it.
 
         Raises:
             AssistantNotFoundError: no such assistant.
@@ -145,21 +150,15 @@ class Assistants:
         assistant_id = self._graphs.assistant_id(assistant_id)
         graph_id = self._graphs.default_graph(assistant_id)
         command = DeleteAssistant(assistant_id=assistant_id, default_graph_id=graph_id)
+        delete_threads = delete_threads or self._delete_threads
         if with_threads:
             decide(command, await self._log.load(assistant_id))
             # Before the assistant: if this is cut short, the same call goes on where it stopped.
-            await self._delete_threads(assistant_id)
+            await delete_threads(assistant_id)
         await self._log.execute(assistant_id, command)
         if with_threads:
             # Those that began meanwhile; from now on none can.
-            await self._delete_threads(assistant_id)
-
-    async def _delete_threads(self, assistant_id: str) -> None:
-        where = ThreadFilter(metadata={"assistant_id": assistant_id})
-        for row in await ThreadSearch(self._store, self._executor).rows(where):
-            with suppress(ThreadNotFoundError):  # Somebody else was quicker.
-                command = DeleteThread(thread_id=row.thread_id)
-                await self._executor.execute(row.thread_id, command)
+            await delete_threads(assistant_id)
 
     async def _changed(self, assistant_id: str, command: AssistantCommand) -> AssistantRow:
         row = self._row(assistant_id, await self._log.execute(assistant_id, command))

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from ..domain.channels import decode_object, read_values
-from ..domain.commands import FailRun, SucceedRun, TimeOutRun
+from ..domain.commands import SucceedRun, TimeOutRun
 from ..domain.errors import EngineError, RefusedError, StaleAttemptError, StoreError
 from ..domain.events import RunError
 from ..domain.graph_ports import GraphFailed, RunContext
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..domain.changes import GraphEnd
-    from ..domain.commands import Command
+    from ..domain.commands import Command, FailRun
     from ..domain.graph_ports import GraphRunner
     from ..domain.ports import Clock, EventStore, Ids, TaskHandle, Tasks
     from ..domain.thread import Run, Thread
@@ -199,7 +199,7 @@ class Attempt:
             if task is not None and task.cancelling():
                 raise  # The event loop is being torn down: like a crash, another process takes the run up.
             error = RunError(error="CancelledError", message="the run's code cancelled itself")
-            return self._failed(error)
+            return self._recorder.failed(error)
         except StaleAttemptError:
             return None
         except GraphFailed as failed:
@@ -217,16 +217,7 @@ class Attempt:
             return None
         if not isinstance(error, EngineError):
             logger.info("run %s failed", self.run_id, exc_info=error)
-        return self._failed(described(error), end)
-
-    def _failed(self, error: RunError, end: GraphEnd | None = None) -> FailRun:
-        return FailRun(
-            thread_id=self.thread_id,
-            run_id=self.run_id,
-            attempt=self.number,
-            error=error,
-            end=end,
-        )
+        return self._recorder.failed(described(error), end)
 
     def _disarm(self) -> None:
         if self._alarm is not None:
@@ -291,7 +282,7 @@ class Attempt:
             ids=self._ids,
             kwargs=accepted.kwargs,
             log=self._log,
-            caller=auth_fields(self._executor.callers.of(self._run)),
+            caller=auth_fields(self._executor.callers.of(self._run), accepted.kwargs),
             hold=self._recorder.hold if isinstance(self._recorder, TemporaryRecorder) else None,
         )
 

@@ -12,6 +12,7 @@ from ..domain.commands import (
 from ..domain.errors import RunNotFoundError
 from ..domain.values import canonical
 from .answers import Answers
+from .assistant_threads import deleting
 from .assistants import Assistants
 from .bootstrap import GraphRegistry, default_caller, ports_of
 from .checkpoint_logs import WholeThreads
@@ -127,9 +128,10 @@ class Engine:
     def seen_by(self, access: Access) -> Engine:
         """Return this engine as a caller with that access has it: a thread out of reach is not there, in reads and in writes."""
         engine = copy(self)
-        engine._compose(*bounded(self._ports, self._executor, self._wholes, access))  # noqa: SLF001
-        if access.is_bounded:
-            engine.assistants = cast("Assistants", ScopedAssistants(self._assistants, access))
+        ports, executor, wholes = bounded(self._ports, self._executor, self._wholes, access)
+        engine._compose(ports, executor, wholes)  # noqa: SLF001
+        scoped = ScopedAssistants(self._assistants, access, deleting(ports.store, executor))
+        engine.assistants = cast("Assistants", scoped)
         return engine
 
     @property

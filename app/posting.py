@@ -63,7 +63,8 @@ def _body(
     thread_id: str, run_id: str, before: Thread, recorded: RecordedEvent, thread: Thread, hub: Hub
 ) -> bytes:
     (row,) = run_rows(thread_id, before, thread, [recorded])
-    view = run_view(row, before.runs[run_id].accepted, before)
+    run = before.runs[run_id]
+    view = run_view(row, run.accepted, run.actor, before)
     result = result_of(run_id, recorded, thread, hub)
     is_gone = result.status == "rolled_back"
     content: dict[str, Any] = {

@@ -89,6 +89,10 @@ class Queries:
         """Return how many threads match."""
         return await self._search.count(where)
 
+    async def thread_ids(self, where: ThreadFilter) -> list[str]:
+        """Return the ids of the threads that match as far as their rows tell: values are not looked at."""
+        return [row.thread_id for row in await self._search.rows(where)]
+
     # ------------------------------------------------------------------ states
 
     async def get_state(
@@ -205,8 +209,10 @@ class Queries:
         thread = await self._executor.load(rows[0].thread_id)
         versions = sorted(row.accepted_version for row in rows)
         recorded = await self._store.read_run(rows[0].thread_id, versions)
-        accepted = {e.version: e.event for e in recorded if isinstance(e.event, RunAccepted)}
-        return [run_view(row, accepted[row.accepted_version], thread) for row in rows]
+        accepted = {
+            e.version: (e.event, e.actor) for e in recorded if isinstance(e.event, RunAccepted)
+        }
+        return [run_view(row, *accepted[row.accepted_version], thread) for row in rows]
 
     async def result(self, row: RunRow) -> RunResult:
         """Return how an ended run ended."""
@@ -243,18 +249,18 @@ def accepted_view(thread_id: str, run_id: str, outcome: Outcome) -> RunView | No
         if isinstance(event, RunAccepted) and event.run_id == run_id:
             # As it was accepted, although it may have been started in the same append.
             run = outcome.thread.runs[run_id].changed(status="pending", attempt=0)
-            return run_view(in_flight_row(thread_id, run), event, outcome.thread)
+            return run_view(in_flight_row(thread_id, run), event, run.actor, outcome.thread)
     return None
 
 
-def run_view(row: RunRow, event: RunAccepted, thread: Thread) -> RunView:
-    """Return a run, of its row and of what was accepted."""
+def run_view(row: RunRow, event: RunAccepted, actor: str | None, thread: Thread) -> RunView:
+    """Return a run, of its row and of what was accepted, and from whom."""
     own = {"graph_id": row.graph_id, "assistant_id": row.assistant_id}
     of_assistant = event.assistant_metadata
     if of_assistant is None:
         of_assistant = SYSTEM_METADATA
     metadata: JsonObject = {**of_assistant, **thread.metadata, **event.metadata, **own}
-    return RunView(row, event, _input(event), metadata, thread.is_temporary)
+    return RunView(row, event, _input(event), metadata, thread.is_temporary, actor)
 
 
 def _input(event: RunAccepted) -> Json:

@@ -20,6 +20,7 @@ from ..domain.events import RunError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from ..domain.changes import GraphEnd
     from ..domain.commands import Command
     from ..domain.graph_ports import Intent, StepWrite
     from ..domain.ports import Clock, Ids, Lease, Tasks
@@ -87,24 +88,11 @@ class Recorder:
             StaleAttemptError: the attempt is fenced: this write, or one before it, left nothing.
             StoreError: the store is away.
         """
-        lease = self._lease
         if write.source == "input":
             self._can_wait = True
         else:
             self._urge.set()
-        self._queue(
-            RecordStep(
-                thread_id=lease.thread_id,
-                run_id=lease.run_id,
-                attempt=lease.attempt,
-                checkpoint_id=self._ids.checkpoint_id(),
-                node=write.node,
-                source=write.source,
-                next=write.next,
-                update=write.update,
-                changes=write.changes,
-            )
-        )
+        self._queue(self._step_command(write))
         if self._is_sync or len(self._queued) >= QUEUED_MAX:
             await self.settled()
 
@@ -141,16 +129,7 @@ class Recorder:
 
     async def result(self, name: str, result: Json) -> None:
         """Record a result of `run.step()`, and return when it is durable. Raises as `step` does."""
-        lease = self._lease
-        self._queue(
-            RecordResult(
-                thread_id=lease.thread_id,
-                run_id=lease.run_id,
-                attempt=lease.attempt,
-                name=name,
-                result=result,
-            )
-        )
+        self._queue(self._result_command(name, result))
         await self.settled()
 
     def emit(self, publish: Callable[[], None]) -> None:
@@ -185,15 +164,20 @@ class Recorder:
         if error is not None and not isinstance(error, RefusedError | StoreError):
             # What was given could not be written: that is the run's end, without the steps that failed.
             self._error, self._queued = None, []
-            lease = self._lease
-            failed = FailRun(
-                thread_id=lease.thread_id,
-                run_id=lease.run_id,
-                attempt=lease.attempt,
-                error=described(error),
-            )
+            failed = self.failed(described(error))
             if command != failed:
                 await self.end(failed)
+
+    def failed(self, error: RunError, end: GraphEnd | None = None) -> FailRun:
+        """Return the end of a run that went wrong; `end` is what its graph stood at."""
+        lease = self._lease
+        return FailRun(
+            thread_id=lease.thread_id,
+            run_id=lease.run_id,
+            attempt=lease.attempt,
+            error=error,
+            end=end,
+        )
 
     def abandon(self) -> None:
         """Try no more: the code has stopped, or the store is being closed. What still waits is of an attempt that is fenced."""
@@ -203,6 +187,30 @@ class Recorder:
             self._queued = []
             self._fail(StaleAttemptError(run_id=lease.run_id, attempt=lease.attempt))
         self._urge.set()
+
+    def _step_command(self, write: StepWrite) -> RecordStep:
+        lease = self._lease
+        return RecordStep(
+            thread_id=lease.thread_id,
+            run_id=lease.run_id,
+            attempt=lease.attempt,
+            checkpoint_id=self._ids.checkpoint_id(),
+            node=write.node,
+            source=write.source,
+            next=write.next,
+            update=write.update,
+            changes=write.changes,
+        )
+
+    def _result_command(self, name: str, result: Json) -> RecordResult:
+        lease = self._lease
+        return RecordResult(
+            thread_id=lease.thread_id,
+            run_id=lease.run_id,
+            attempt=lease.attempt,
+            name=name,
+            result=result,
+        )
 
     def _raise_error(self) -> None:
         if self._error is not None:

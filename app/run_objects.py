@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
+from .users import user_id_of
+
 if TYPE_CHECKING:
     from datetime import datetime
 
@@ -46,7 +48,7 @@ def _kwargs(view: RunView, metadata: dict[str, Any]) -> dict[str, Any]:
         "thread_id": row.thread_id,
         "graph_id": row.graph_id,
         "assistant_id": row.assistant_id,
-        "user_id": "",
+        "user_id": user_id_of(given, view.actor),
     }
     durability = given.get("durability")
     if durability is None:

@@ -14,15 +14,19 @@ if TYPE_CHECKING:
     from ..domain.assistant_ports import AssistantRow
     from .access import Access
     from .assistant_search import AssistantFilter, AssistantOrder
+    from .assistant_threads import DeleteThreads
     from .assistants import Assistants
 
 
 class ScopedAssistants:
     """What `Assistants` does, within a caller's reach."""
 
-    def __init__(self, assistants: Assistants, access: Access) -> None:
+    def __init__(
+        self, assistants: Assistants, access: Access, delete_threads: DeleteThreads
+    ) -> None:
         self._assistants = assistants
         self._access = access
+        self._delete_threads = delete_threads
 
     async def create(
         self,
@@ -54,10 +58,20 @@ class ScopedAssistants:
         await self.get(assistant_id)
         return await self._assistants.set_latest(assistant_id, version)
 
-    async def delete(self, assistant_id: str, *, with_threads: bool = False) -> None:
-        """Delete an assistant; with its threads only where all of them are within reach."""
+    async def delete(
+        self,
+        assistant_id: str,
+        *,
+        with_threads: bool = False,
+        delete_threads: DeleteThreads | None = None,
+    ) -> None:
+        """Delete an assistant; of its threads, those that are within reach. Any others stay as they are."""
         await self.get(assistant_id)
-        await self._assistants.delete(assistant_id, with_threads=with_threads)
+        await self._assistants.delete(
+            assistant_id,
+            with_threads=with_threads,
+            delete_threads=delete_threads or self._delete_threads,
+        )
 
     async def get(self, assistant_id: str) -> AssistantRow:
         """Return an assistant."""

@@ -13,8 +13,8 @@ from ..domain.errors import (
     UnreadableValueError,
     UnregisteredTypeError,
 )
-from ..domain.saved_fold import open_nodes, visible
-from ..domain.state import Checkpoint, State
+from ..domain.saved_fold import open_nodes, place_of, visible
+from ..domain.state import State
 from ..domain.thread import evolve
 from .checkpoint_logs import BufferedLog
 from .executor import EVENTS_AT_ONCE
@@ -293,15 +293,7 @@ def _saved_view(
 def _state_of(saved: SavedCheckpoint, thread: Thread) -> State:
     return State(
         channels=visible(saved.channels),
-        checkpoint=Checkpoint(
-            saved.checkpoint_id,
-            saved.version,
-            saved.recorded_at,
-            saved.source,
-            saved.step,
-            run_id=saved.run_id,
-            parent_id=saved.parent_id,
-        ),
+        checkpoint=place_of(saved),
         next=open_nodes(saved, thread.items.__getitem__),
         saved=thread.state.saved,
     )

@@ -10,10 +10,10 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ..domain.commands import FailRun, RecordResult, RecordStep, SucceedRun
+from ..domain.commands import FailRun, SucceedRun
 from ..domain.decisions import decide
 from ..domain.errors import StaleAttemptError
-from ..domain.events import RecordedEvent, RunError
+from ..domain.events import RecordedEvent
 from ..domain.thread import evolve
 from .hub import Folded, Held
 from .recording import Recorder, described
@@ -60,20 +60,7 @@ class TemporaryRecorder(Recorder):
 
     async def step(self, write: StepWrite) -> None:
         """Fold a step; raises StaleAttemptError if the attempt is fenced."""
-        lease = self._lease
-        self._fold(
-            RecordStep(
-                thread_id=lease.thread_id,
-                run_id=lease.run_id,
-                attempt=lease.attempt,
-                checkpoint_id=self._ids.checkpoint_id(),
-                node=write.node,
-                source=write.source,
-                next=write.next,
-                update=write.update,
-                changes=write.changes,
-            )
-        )
+        self._fold(self._step_command(write))
 
     async def take(self, intents: Sequence[Intent]) -> None:
         """Fold what a checkpointer would record."""
@@ -85,16 +72,7 @@ class TemporaryRecorder(Recorder):
 
     async def result(self, name: str, result: Json) -> None:
         """Fold a result of `run.step()`; another attempt will not have it."""
-        lease = self._lease
-        self._fold(
-            RecordResult(
-                thread_id=lease.thread_id,
-                run_id=lease.run_id,
-                attempt=lease.attempt,
-                name=name,
-                result=result,
-            )
-        )
+        self._fold(self._result_command(name, result))
 
     async def settled(self) -> None:
         """Return, unless the attempt is fenced."""
@@ -108,7 +86,7 @@ class TemporaryRecorder(Recorder):
             pass  # Its end stands in the log already.
         except Exception as error:
             logger.exception("run %s ended with what cannot be shown", self._lease.run_id)
-            command = self._failed(described(error))
+            command = self.failed(described(error))
             self._fold_end(command)
         if isinstance(command, SucceedRun | FailRun):
             command = replace(command, end=None)
@@ -157,9 +135,3 @@ class TemporaryRecorder(Recorder):
         run = None if thread is None else thread.runs.get(lease.run_id)
         if run is None or run.status != "running" or run.attempt != lease.attempt:
             raise StaleAttemptError(run_id=lease.run_id, attempt=lease.attempt)
-
-    def _failed(self, error: RunError) -> FailRun:
-        lease = self._lease
-        return FailRun(
-            thread_id=lease.thread_id, run_id=lease.run_id, attempt=lease.attempt, error=error
-        )

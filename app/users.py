@@ -6,8 +6,11 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
+from ..domain.channels import copied
+
 if TYPE_CHECKING:
     from ..domain.thread import Run, Thread
+    from ..domain.values import Json, JsonObject
 
 CALLERS_MAX = 10_000
 """Runs in flight whose callers are known in full."""
@@ -133,12 +136,27 @@ class Callers:
         return user if user is not None or run.actor is None else User(run.actor)
 
 
-def auth_fields(user: User | None) -> dict[str, object]:
-    """Return what a graph finds of its caller in `config["configurable"]`."""
+def auth_fields(user: User | None, kwargs: JsonObject) -> dict[str, object]:
+    """Return what a graph finds of its caller in `config["configurable"]`; `kwargs` are those of its run."""
     if user is None:
         return {}
     return {
         "langgraph_auth_user": user,
         "langgraph_auth_user_id": user.identity,
         "langgraph_auth_permissions": list(user.permissions),
+        "user_id": copied(user_id_of(kwargs, user.identity)),
     }
+
+
+def user_id_of(kwargs: JsonObject, actor: str | None) -> Json:
+    """Return whom a run is for: whom its caller or its assistant names, else who the caller is, as far as that is known.
+
+    A server that is a user of its own names those whom it asks for. So this is no proof of who calls.
+    """
+    config = kwargs.get("config")
+    configurable = config.get("configurable") if isinstance(config, dict) else None
+    for named in (configurable, kwargs.get("context")):
+        found = named.get("user_id") if isinstance(named, dict) else None
+        if found is not None and found != "":
+            return found
+    return actor or ""

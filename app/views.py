@@ -117,6 +117,8 @@ class RunView:
     metadata: JsonObject
     is_temporary: bool = False
     """Whether its thread is there for it alone."""
+    actor: str | None = None
+    """Who asked for it, as far as that is known."""
 
 
 @dataclass(frozen=True, slots=True)

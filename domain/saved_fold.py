@@ -70,17 +70,7 @@ def checkpoint_recorded(thread: T, event: CheckpointRecorded, recorded: Recorded
         return thread.changed(state=old.changed(saved=saved))
     state = State(
         channels=visible(checkpoint.channels),
-        checkpoint=Checkpoint(
-            checkpoint.checkpoint_id,
-            recorded.version,
-            recorded.recorded_at,
-            checkpoint.source,
-            checkpoint.step,
-            "",
-            event.run_id,
-            event.attempt if event.run_id is not None else 0,
-            checkpoint.parent_id,
-        ),
+        checkpoint=place_of(checkpoint, 0 if event.run_id is None else event.attempt),
         next=open_nodes(checkpoint, _looked_up(thread, event)),
         is_erased=old.is_erased or event.is_erased,
         saved=saved,
@@ -115,15 +105,7 @@ def checkpoints_hidden(thread: T, event: CheckpointsHidden, recorded: RecordedEv
     else:
         state = state.changed(
             channels=visible(latest.channels),
-            checkpoint=Checkpoint(
-                latest.checkpoint_id,
-                latest.version,
-                latest.recorded_at,
-                latest.source,
-                latest.step,
-                run_id=latest.run_id,
-                parent_id=latest.parent_id,
-            ),
+            checkpoint=place_of(latest),
             next=open_nodes(latest, _looked_up(thread)),
             tasks=(),
             error=None,
@@ -139,6 +121,20 @@ def call_recorded(thread: T, event: ToolCallRecorded) -> T:
     saved = thread.state.saved.with_items(own)
     return thread.changed(
         state=thread.state.changed(saved=saved, calls=with_call(thread.state.calls, event))
+    )
+
+
+def place_of(saved: SavedCheckpoint, attempt: int = 0) -> Checkpoint:
+    """Return where a state that was saved came from; which `attempt` of its run saved it is known only as it comes in."""
+    return Checkpoint(
+        saved.checkpoint_id,
+        saved.version,
+        saved.recorded_at,
+        saved.source,
+        saved.step,
+        run_id=saved.run_id,
+        attempt=attempt,
+        parent_id=saved.parent_id,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from copy import copy
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -466,6 +467,81 @@ async def test_who_the_caller_is_cannot_be_said_by_anybody_else(database: Databa
         events = await engine.queries.log(thread_id)
     assert (found[0]["tenant"], found[0]["langgraph_auth_user_id"]) == ("t", "ann")
     assert "langgraph_auth" not in str([as_json(event, frozenset()) for event in events])
+
+
+def user_ids(*runs: Any) -> list[object]:
+    return [run["kwargs"]["config"]["configurable"]["user_id"] for run in runs]
+
+
+async def test_a_run_says_whose_it_is_and_says_so_again_after_a_restart(
+    database: Database, gates: Gates
+) -> None:
+    found: list[object] = []
+
+    async def who(state, run):
+        found.append(run.config["configurable"]["user_id"])
+        await gates[f"who:{run.attempt}"].pass_()
+        return {}
+
+    gates.close("who:1")
+    graph = FunctionGraph("who", who)
+    first = engine_with(database, owners(), gates, graph, grace_seconds=0)
+    await first.start()
+    async with get_client(first, headers=as_user("ann")) as ann:
+        thread_id = (await ann.threads.create())["thread_id"]
+        created = await ann.runs.create(thread_id, "who", input={"x": 1})
+        run_id = created["run_id"]
+        await gates["who:1"].reached()
+        shown = await ann.runs.get(thread_id, run_id)
+    await first.close()  # The run is handed over.
+    gates.open()
+    async with engine_with(database, owners(), gates, graph) as second:
+        async with get_client(second, headers=as_user("ann")) as ann:
+            await ann.runs.join(thread_id, run_id)
+            ended = await ann.runs.get(thread_id, run_id)
+            (listed,) = await ann.runs.list(thread_id)
+        async with get_client(second, headers=as_user("root")) as root:
+            seen = await root.runs.get(thread_id, run_id)
+            theirs = await root.runs.create(thread_id, "who", input={"x": 2})
+            await root.runs.join(thread_id, theirs["run_id"])
+    assert found == ["ann", "ann", "root"]
+    assert user_ids(created, shown, ended, listed, seen, theirs) == [*["ann"] * 5, "root"]
+
+
+async def test_whom_a_run_is_for_may_be_named_and_proves_nothing(database: Database) -> None:
+    found: list[tuple[object, object]] = []
+
+    async def who(state, run):
+        configurable = run.config["configurable"]
+        found.append((copy(configurable["user_id"]), configurable["langgraph_auth_user_id"]))
+        if isinstance(configurable["user_id"], list):
+            configurable["user_id"].append("b")
+
+    def named(user_id: object) -> dict[str, Any]:
+        return {"configurable": {"user_id": user_id}}
+
+    async with engine_with(database, owners(), None, FunctionGraph("who", who)) as engine:
+        ann = get_client(engine, headers=as_user("ann"))
+        thread_id = (await ann.threads.create())["thread_id"]
+        made = await ann.assistants.create("who", config=named("of assistant"))
+        asked: list[tuple[str, dict[str, Any]]] = [
+            ("who", {"config": named("named")}),
+            ("who", {"context": {"user_id": "named"}}),
+            ("who", {"config": named("")}),
+            ("who", {"config": named(None)}),
+            ("who", {"config": named(7)}),
+            ("who", {"config": named(["a"])}),
+            (made["assistant_id"], {}),
+            (made["assistant_id"], {"config": named("named")}),
+        ]
+        runs: list[Any] = []
+        for assistant_id, options in asked:
+            run = await ann.runs.create(thread_id, assistant_id, input={}, **options)
+            await ann.runs.join(thread_id, run["run_id"])
+            runs.append(await ann.runs.get(thread_id, run["run_id"]))
+    ids = ["named", "named", "ann", "ann", 7, ["a"], "of assistant", "named"]
+    assert found == [(user_id, "ann") for user_id in ids]
+    assert user_ids(*runs) == ids
 
 
 async def test_a_graph_without_authentication_finds_no_caller(database: Database) -> None:

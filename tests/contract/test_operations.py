@@ -12,11 +12,13 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.support.auth import engine_with, estate_of, owners, raw_client
 from tests.support.engine import Database, Gates, chat, join, registry, submit
 from tests.support.http import served
 from threadfold import Engine, get_client
 from threadfold.app import logs
 from threadfold.app.http.access import request_id
+from threadfold.app.http.auth import guarded, rules
 from threadfold.app.metrics import Metrics
 from threadfold.app.settings import Settings
 
@@ -112,6 +114,46 @@ async def test_who_wants_no_metrics_has_none(database: Database) -> None:
         assert engine.metrics is None
         async with httpx.AsyncClient(base_url=url, trust_env=False) as http:
             assert (await http.get("/metrics")).status_code == 404
+
+
+async def the_same_figures(database: Database, gates: Gates) -> None:
+    async with engine_with(database, owners(), gates) as engine:
+        ann = await estate_of(engine, gates, "ann")
+        for user in ("ann", "bob", "root"):
+            async with raw_client(engine, user) as http:
+                found = await samples(http)
+                told = (await http.get("/metrics")).text
+            in_flight = [found["runs_in_flight", (status,)] for status in ("pending", "running")]
+            assert in_flight == [1, 1], user
+            assert not any(each in told for each in [*ann.ids, *ann.marks])
+        gates.open()
+
+
+async def test_figures_are_those_of_the_whole_server_whoever_asks(
+    database: Database, gates: Gates
+) -> None:
+    await the_same_figures(database, gates)
+
+
+async def test_figures_that_are_bounded_are_caught(
+    monkeypatch: pytest.MonkeyPatch, gates: Gates
+) -> None:
+    monkeypatch.setattr(guarded, "OPEN", rules.OPEN - {"queries.count_in_flight"})
+    with pytest.raises(AssertionError, match="bob"):
+        await the_same_figures(Database(), gates)
+
+
+async def test_figures_are_for_users_who_may_search_threads(database: Database) -> None:
+    auth = owners()
+
+    @auth.on.threads.search
+    async def search(ctx: Any, value: Any) -> bool:
+        return ctx.user.identity != "bob"
+
+    async with engine_with(database, auth) as engine:
+        for user, status in ((None, 401), ("bob", 403), ("ann", 200)):
+            async with raw_client(engine, user) as http:
+                assert (await http.get("/metrics")).status_code == status
 
 
 # ------------------------------------------------------------------ logs

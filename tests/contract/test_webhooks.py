@@ -14,6 +14,7 @@ from langgraph_sdk.client import LangGraphClient
 from langgraph_sdk.errors import UnprocessableEntityError
 
 from tests.contract.test_stateless import ROWS, rows
+from tests.support.auth import as_user, engine_with, owners
 from tests.support.engine import Database, Gates, answered, chat, heard, registry, said, soon
 from tests.support.receiver import Received, Receiver, receiving
 from threadfold import Engine, get_client
@@ -88,6 +89,19 @@ async def test_a_run_that_has_ended_is_told_with_its_values(
         assert call.headers["host"] == receiver.url.split("/")[2]
         await until_settled(engine)
         assert len(receiver.calls) == 1
+
+
+async def test_a_webhook_is_told_whose_run_it_was(
+    database: Database, gates: Gates, receiver: Receiver
+) -> None:
+    engine = engine_with(database, owners(), gates, **FAST)
+    async with engine, get_client(engine, headers=as_user("ann")) as client:
+        thread_id = (await client.threads.create())["thread_id"]
+        run = await client.runs.create(thread_id, "agent", input=said("a"), webhook=receiver.url)
+        (call,) = await receiver.arrived(1)
+        assert call.content["kwargs"]["config"] == run["kwargs"]["config"]
+        assert run["kwargs"]["config"]["configurable"]["user_id"] == "ann"
+        await until_settled(engine)
 
 
 @pytest.mark.parametrize("way", ["wait", "stream", "batch"])

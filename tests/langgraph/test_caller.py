@@ -36,6 +36,7 @@ class State(TypedDict):
 def graph(found: list[Any]) -> Any:
     def look(state: State, config: RunnableConfig, runtime: Runtime[Any]) -> dict[str, str]:
         configurable = config["configurable"]
+        assert configurable["user_id"] == configurable["langgraph_auth_user_id"]
         found.append((configurable["langgraph_auth_user_id"], runtime))
         user = configurable["langgraph_auth_user"]
         return {"who": user.identity, "mail": user.get("email", "")}
@@ -84,6 +85,7 @@ async def test_a_graph_finds_its_caller_and_neither_log_nor_streams_hold_it(tmp_
         assert (state["values"]["who"], state["values"]["mail"]) == ("ann", "ann@x")
         assert [identity for identity, _ in found] == ["ann", "ann"]
         assert found[0][1].server_info.user.identity == "ann"
+        assert state["metadata"]["user_id"] == "ann"
         # Somebody else answers: it is their run then.
         root = get_client(engine, headers=as_user("root"))
         values = await root.runs.wait(thread_id, "who", command={"resume": "yes"})

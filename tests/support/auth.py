@@ -28,8 +28,8 @@ def as_user(name: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {name}-token"}
 
 
-def owners() -> Auth:
-    """Return handlers under which each user has what it created; root has everything."""
+def users() -> Auth:
+    """Return a handler that knows the users, and lets each do everything."""
     auth = Auth()
 
     @auth.authenticate
@@ -38,6 +38,13 @@ def owners() -> Auth:
         if scheme != "Bearer" or token not in TOKENS:
             raise Auth.exceptions.HTTPException(status_code=401, detail="Who are you?")
         return {"identity": TOKENS[token], "permissions": ["chat"], "email": f"{TOKENS[token]}@x"}
+
+    return auth
+
+
+def owners() -> Auth:
+    """Return handlers under which each user has what it created; root has everything."""
+    auth = users()
 
     @auth.on
     async def own(ctx: Any, value: dict[str, Any]) -> dict[str, str] | None:

@@ -40,6 +40,13 @@ class Door:
             known["engine"] = guarded(self._engine, self.handlers, user, request.method)
         return cast("Engine", known["engine"])
 
+    async def require(
+        self, request: Request, resource: str, action: str, value: dict[str, object]
+    ) -> None:
+        """Have the handlers allow what the engine is not asked for. Raises HTTPException."""
+        if self.handlers is not None:
+            await self.handlers.access(_user(request), resource, action, value)
+
 
 def _user(request: Request) -> User:
     user = getattr(request.state, "user", None)

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
+from ....domain.errors import ThreadNotFoundError
+from ...assistant_threads import began_with
 from .rules import OPEN, passed_on, rule_of, shown
 
 if TYPE_CHECKING:
     from inspect import Signature
 
     from ....domain.events import RecordedEvent
+    from ...access import Access
     from ...engine import Engine
     from ...users import User
     from ...views import ThreadView
@@ -72,6 +76,30 @@ class _Asked:
         both = type(source)(self._user, source.filter, source.within, target.stamp)
         return await self.engine.seen_by(both).copy_thread(thread_id)
 
+    async def delete_assistant(self, assistant_id: str, *, with_threads: bool = False) -> None:
+        """Delete an assistant; its threads are asked for as if the user searched them, and deleted one after the other."""
+        access = await self._access("assistants.delete", {"assistant_id": assistant_id})
+        await self.engine.seen_by(access).assistants.delete(
+            assistant_id, with_threads=with_threads, delete_threads=self._delete_threads
+        )
+
+    async def _delete_threads(self, assistant_id: str) -> None:
+        where = began_with(assistant_id)
+        found = self.engine.seen_by(await self._access("queries.thread_ids", {"where": where}))
+        ids = await found.queries.thread_ids(where)
+        # All are asked for before any is gone: a refusal is that of the whole call.
+        reached = [(each, await self._access("delete_thread", {"thread_id": each})) for each in ids]
+        for thread_id, access in reached:
+            with suppress(
+                ThreadNotFoundError
+            ):  # Found, and not theirs to delete; or gone meanwhile.
+                await self.engine.seen_by(access).delete_thread(thread_id)
+
+    async def _access(self, name: str, arguments: dict[str, Any]) -> Access:
+        rule = rule_of(name, self._method)
+        value = rule.value(arguments)
+        return await self._handlers.access(self._user, rule.resource, rule.action, value)
+
     async def log(
         self, thread_id: str, *, after: int = 0, limit: int | None = None
     ) -> tuple[RecordedEvent, ...]:
@@ -117,7 +145,11 @@ class _Guarded:
         raise AttributeError(f"{path}: there is no rule for who may have it")
 
 
-_OWN = {"copy_thread": "copy_thread", "queries.log": "log"}
+_OWN = {
+    "assistants.delete": "delete_assistant",
+    "copy_thread": "copy_thread",
+    "queries.log": "log",
+}
 """Methods that need more than one answer, or less than the engine's."""
 
 

@@ -154,18 +154,19 @@ RULES: Mapping[str, Rule] = {
     "queries.list_threads": _SEARCH,
     "queries.search_threads": _SEARCH,
     "queries.count_threads": _SEARCH,
+    "queries.thread_ids": _SEARCH,
     "queries.list_in_flight": Rule("threads", "search", _in_flight),
-    "queries.count_in_flight": Rule("threads", "search", _in_flight),
 }
 
 OPEN = frozenset(
     {
         "settings", "graphs", "created_at", "is_open", "new_run_id", "new_thread_id", "follow_run", "metrics", "slots",
-        "answers.lock", "answers.find", "answers.kept", "replays.follow", "replays.run",
+        "answers.lock", "answers.find", "answers.kept", "replays.follow", "replays.run", "queries.count_in_flight",
     }
 )  # fmt: skip
 """What is nobody's. A follower of a run gives nothing away by itself: it is left at once unless `attach` or a submission, which
-are asked, let its caller in. Kept answers are found by who got them: the fingerprint of the user is part of their key."""
+are asked, let its caller in. Kept answers are found by who got them: the fingerprint of the user is part of their key. How much
+is in flight says nothing of whose it is."""
 
 _VERBS = {"GET": "read", "HEAD": "read", "DELETE": "delete"}
 
