@@ -43,7 +43,10 @@ TEXTS = 100
 SECRET = "the quick brown fox " * 20
 
 GROWTH_MAX = 16 * 1024 * 1024
-"""What may be added to the memory of the process between the first stage and the last."""
+"""What may be added to the memory of the process between the first stage and the last, in bytes.
+
+A part of it is bounded, and not yet full after the first stage: the store remembers the keys of the threads that it met last.
+"""
 
 FLATNESS_MAX = 1.05
 """By how much a stage may take more bytes a run than the one before."""
