@@ -18,6 +18,7 @@ from tests.support.http import (
     served,
 )
 from tests.support.javascript import Node
+from tests.support.sdk_clients import without_surroundings
 from threadfold import Engine, get_client
 
 
@@ -66,9 +67,7 @@ async def caller(
     request: pytest.FixtureRequest, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Caller]:
     """Give each client in turn."""
-    for name in ("LANGGRAPH_API_KEY", "LANGSMITH_API_KEY", "LANGCHAIN_API_KEY"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("NO_PROXY", "*")
+    without_surroundings(monkeypatch)
     async with AsyncExitStack() as stack:
         if request.param == "in-process":
             yield AsyncCaller(await stack.enter_async_context(get_client(engine)))

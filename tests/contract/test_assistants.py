@@ -1,8 +1,6 @@
 """Assistants as the SDKs get them: a test per method of `client.assistants`, in process, over a socket, and sync."""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +8,6 @@ import httpx
 import pytest
 from langgraph.graph import START, StateGraph
 from langgraph.runtime import Runtime
-from langgraph_sdk import get_client as get_remote_client, get_sync_client
 from langgraph_sdk.client import LangGraphClient
 from langgraph_sdk.errors import (
     BadRequestError,
@@ -23,6 +20,7 @@ from typing_extensions import TypedDict
 from tests.support.engine import Database, Gates, chat, registry, said, soon
 from tests.support.http import served
 from tests.support.javascript import Node
+from tests.support.sdk_clients import KINDS, connected, without_surroundings
 from threadfold import Engine, get_client
 
 AGENT = "fe096781-5601-53d2-b2f6-0d3403f7e9ca"
@@ -80,39 +78,14 @@ async def engine(database: Database, gates: Gates) -> AsyncIterator[Engine]:
         yield engine
 
 
-class Threaded:
-    """The sync client's methods, called in threads: they block."""
-
-    def __init__(self, client: Any) -> None:
-        self._client = client
-
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        method = getattr(self._client, name)
-
-        async def called(*args: Any, **kwargs: Any) -> Any:
-            return await asyncio.to_thread(method, *args, **kwargs)
-
-        return called
-
-
-@pytest.fixture(params=["in-process", "socket", "sync"])
+@pytest.fixture(params=KINDS)
 async def assistants(
     request: pytest.FixtureRequest, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Any]:
     """Give `client.assistants` of each client in turn."""
-    for name in ("LANGGRAPH_API_KEY", "LANGSMITH_API_KEY", "LANGCHAIN_API_KEY"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("NO_PROXY", "*")
-    async with AsyncExitStack() as stack:
-        if request.param == "in-process":
-            yield (await stack.enter_async_context(get_client(engine))).assistants
-            return
-        url = await stack.enter_async_context(served(engine))
-        if request.param == "socket":
-            remote = await stack.enter_async_context(get_remote_client(url=url))
-            yield remote.assistants
-        else:
-            yield Threaded(stack.enter_context(get_sync_client(url=url)).assistants)
+    without_surroundings(monkeypatch)
+    async with connected(request.param, engine) as client:
+        yield client.assistants
 
 
 # ------------------------------------------------------------------ each method

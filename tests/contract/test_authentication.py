@@ -17,6 +17,7 @@ from langgraph_sdk.errors import AuthenticationError, NotFoundError
 from tests.support.auth import as_user, engine_with, owners, raw_client
 from tests.support.engine import answered, heard, registry, said, until_heard
 from tests.support.http import served
+from tests.support.sdk_clients import without_surroundings
 from threadfold import Engine, Settings, get_client
 from threadfold.app.audit import as_json, log_table
 from threadfold.domain.errors import ConfigurationError
@@ -34,9 +35,7 @@ KEYS = "first-key, second-key"
 
 @pytest.fixture(autouse=True)
 def _no_keys_around(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("LANGGRAPH_API_KEY", "LANGSMITH_API_KEY", "LANGCHAIN_API_KEY"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("NO_PROXY", "*")
+    without_surroundings(monkeypatch)
 
 
 @pytest.fixture

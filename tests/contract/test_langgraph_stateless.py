@@ -13,8 +13,8 @@ from langgraph.types import interrupt
 from langgraph_sdk.client import LangGraphClient
 from typing_extensions import TypedDict
 
-from tests.contract.test_stateless import ROWS, rows
 from tests.support.engine import Database, Gates, soon
+from tests.support.stateless import ROWS, rows
 from threadfold import Engine, get_client
 
 

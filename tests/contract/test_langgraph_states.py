@@ -1,18 +1,16 @@
 """States of LangGraph threads changed from outside: updates by a node, forks, time travel, copies."""
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
-from langgraph_sdk import get_client as get_remote_client
 from langgraph_sdk.client import LangGraphClient
 from langgraph_sdk.errors import BadRequestError, ConflictError, NotFoundError
 
 from tests.support.engine import Database, Gates, answered, heard, said, soon
-from tests.support.http import served
 from tests.support.langgraph_agents import hosting, logged
-from threadfold import Engine, get_client
+from tests.support.sdk_clients import ASYNC_KINDS, connected, without_surroundings
+from threadfold import Engine
 
 
 @pytest.fixture
@@ -21,17 +19,13 @@ async def engine(database: Database, gates: Gates) -> AsyncIterator[Engine]:
         yield engine
 
 
-@pytest.fixture(params=["in-process", "socket"])
+@pytest.fixture(params=ASYNC_KINDS)
 async def client(
     request: pytest.FixtureRequest, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[LangGraphClient]:
-    monkeypatch.setenv("NO_PROXY", "*")
-    async with AsyncExitStack() as stack:
-        if request.param == "in-process":
-            yield await stack.enter_async_context(get_client(engine))
-        else:
-            url = await stack.enter_async_context(served(engine))
-            yield await stack.enter_async_context(get_remote_client(url=url))
+    without_surroundings(monkeypatch)
+    async with connected(request.param, engine) as client:
+        yield client
 
 
 @pytest.fixture

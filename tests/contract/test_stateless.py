@@ -21,33 +21,17 @@ from tests.support.engine import (
     said,
     soon,
 )
-from tests.support.http import until
 from tests.support.javascript import Node
+from tests.support.stateless import ROWS, assert_put_away, rows, until_over
 from threadfold import Engine, get_client
 from threadfold.domain.errors import ThreadExistsError, ThreadNotFoundError
 from threadfold.domain.ports import RunRow
-
-ROWS = ["ThreadCreated", "RunAccepted", "RunStarted", "RunSucceeded", "ThreadDeleted"]
 
 
 @pytest.fixture
 async def raw(url: str) -> AsyncIterator[httpx.AsyncClient]:
     async with httpx.AsyncClient(base_url=url, timeout=10) as raw:
         yield raw
-
-
-async def rows(engine: Engine) -> list[str]:
-    """Return the types of all events, in order of position, once nothing is in flight."""
-    await until_over(engine)
-    return [recorded.event.type for recorded in await engine._ports.store.read_log(limit=100_000)]
-
-
-async def until_over(engine: Engine) -> None:
-    async def look() -> None:
-        while await engine.queries.list_in_flight():  # noqa: ASYNC110 - of all threads
-            await asyncio.sleep(0.005)
-
-    await soon(look())
 
 
 async def row_of(engine: Engine, run_id: str) -> RunRow:
@@ -430,21 +414,7 @@ async def test_hundreds_of_runs_leave_their_rows_and_no_payload(
         for start in range(0, count, 20):
             await asyncio.gather(*(run(number) for number in range(start, start + 20)))
         assert Counter(await rows(engine)) == dict.fromkeys(ROWS, count)
-        # The log knows of the last end before the process has put everything away.
-        await until(lambda: not engine._hub.held and not engine._worker._places)
-        await until(lambda: not engine._executor._is_erasing)
-        store = engine._ports.store
-        for recorded in await store.read_log(limit=100_000):
-            assert secret not in recorded.event.model_dump_json()
-        assert await store.list_threads() == ()
-        assert await store.list_leases() == ()
-        # Nothing in memory grows with them.
-        assert engine._hub.held == {}
-        assert engine._hub._by_thread == {}
-        assert engine._worker._places == {}
-        assert len(engine._worker._attempts) == 0
-        # What is looked up again, as other processes' writes are, is in the cache, which is bounded.
-        assert engine._executor._snapshots.keys() <= engine._executor._cache._threads.keys()
+        await assert_put_away(engine, secret)
     if database.path is not None:
         for file in database.path.parent.glob("log.db*"):
             if file.is_file():

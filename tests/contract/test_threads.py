@@ -18,7 +18,7 @@ from langgraph_sdk.errors import (
 
 from tests.support.engine import Database, Gates, answered, heard, said, soon
 from tests.support.langgraph_agents import hosting, logged
-from tests.support.thread_calls import KINDS, Client, client_of
+from tests.support.sdk_clients import KINDS, Client, connected, without_surroundings
 from threadfold import Engine
 
 UNKNOWN = "01a00000-0000-7000-8000-000000000000"
@@ -42,10 +42,8 @@ async def engine(database: Database, gates: Gates) -> AsyncIterator[Engine]:
 async def client(
     request: pytest.FixtureRequest, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Client]:
-    for name in ("LANGGRAPH_API_KEY", "LANGSMITH_API_KEY", "LANGCHAIN_API_KEY"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("NO_PROXY", "*")
-    async with client_of(request.param, engine) as client:
+    without_surroundings(monkeypatch)
+    async with connected(request.param, engine) as client:
         yield client
 
 

@@ -281,6 +281,26 @@ async def test_many_runs_are_cancelled_by_id_or_by_status(
         assert refusal.value.response.status_code == 422
 
 
+@pytest.mark.parametrize("how", ["by status", "by id", "by id, backwards"])
+async def test_a_run_does_not_start_because_the_one_before_it_is_cancelled_with_it(
+    client: LangGraphClient, gates: Gates, how: str
+) -> None:
+    thread_id, first = await held_run(client, gates)
+    rest = [
+        (await client.runs.create(thread_id, "agent", input=said(text)))["run_id"] for text in "bc"
+    ]
+    runs = [first, *rest]
+    if how == "by status":
+        await client.runs.cancel_many(status="all")
+    else:
+        order = runs if how == "by id" else runs[::-1]
+        await client.runs.cancel_many(thread_id=thread_id, run_ids=order)
+    for run_id in runs:
+        assert (await client.runs.get(thread_id, run_id))["status"] == "interrupted"
+    assert (gates["b:0"].arrivals, gates["c:0"].arrivals) == (0, 0)
+    assert heard((await client.threads.get_state(thread_id))["values"]) == ["a", "a.1"]
+
+
 async def test_a_pending_run_that_is_deleted_never_runs(
     client: LangGraphClient, gates: Gates
 ) -> None:

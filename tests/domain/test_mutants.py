@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
 from _pytest.outcomes import Failed
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 
 from tests.support import driver as driver_module, laws
 from tests.support.driver import Driver, recorded
+from tests.support.searching import same_each_time
 from tests.support.strategies import histories
 from threadfold.domain import decisions, encoding, strategies as strategies_module, thread as fold
 from threadfold.domain.channels import apply
@@ -54,15 +55,7 @@ def is_broken(law: Callable[..., None], examples: int = 1000) -> bool:
     takes_two = law is laws.the_fold_never_changes_an_old_state
     long = histories(min_size=20, max_size=30)
     drawn = [long, histories(max_size=10)] if takes_two else [long]
-    tried = settings(
-        max_examples=examples,
-        derandomize=True,
-        database=None,
-        deadline=None,
-        phases=[Phase.generate],
-        suppress_health_check=[*HealthCheck],
-        report_multiple_bugs=False,
-    )(given(*drawn)(law))
+    tried = same_each_time(examples)(given(*drawn)(law))
     try:
         tried()
     except (AssertionError, Failed, LookupError):  # Or the fold itself falls over.

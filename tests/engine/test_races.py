@@ -6,7 +6,7 @@ import asyncio
 import os
 import random
 import threading
-from collections import Counter, defaultdict
+from collections import Counter
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -38,6 +38,7 @@ from tests.support.engine import (
     write,
 )
 from tests.support.engine_laws import assert_consistent
+from tests.support.zombies import Zombie, said_by_rogue
 from threadfold.domain.errors import (
     InvalidInputError,
     QueueFullError,
@@ -291,47 +292,6 @@ async def test_a_cancel_and_a_rollback_at_once_end_a_run_once(database: Database
 
 
 # ------------------------------------------------------------------ code that does not stop
-
-
-class Zombie:
-    """Code that swallows its cancellation, and writes on as long as it is let."""
-
-    def __init__(self) -> None:
-        self.began: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
-        self.cancelled: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
-        self.awake = asyncio.Event()
-        self.refused = 0
-
-    def graph(self) -> Rogue:
-        return Rogue(self._run)
-
-    async def _run(self, context: RunContext) -> None:
-        text = humans(context.input)[0]
-        await context.record(write(f"{text}.1"))
-        if not text.startswith("zombie"):
-            return
-        self.began[context.run_id].set()
-        try:
-            await asyncio.Event().wait()
-        except asyncio.CancelledError:
-            self.cancelled[context.run_id].set()
-        await self.awake.wait()
-        for work in (
-            lambda: context.record(write(f"{text} is back")),
-            lambda: context.record_result("late", text),
-            lambda: context.record(write(f"{text} is back again")),
-        ):
-            try:
-                await work()
-                await asyncio.sleep(0)
-            except StaleAttemptError:
-                self.refused += 1
-        with pytest.raises(StaleAttemptError):
-            context.emit("custom", text)
-
-
-def said_by_rogue(values: Any) -> list[str]:
-    return list((values or {}).get("said", []))
 
 
 @pytest.mark.parametrize("strategy", ["rollback", "interrupt"])

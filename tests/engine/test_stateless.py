@@ -17,13 +17,12 @@ from tests.support.engine import (
     soon,
     write,
 )
+from tests.support.stateless import ROWS, rows
 from threadfold import Engine
 from threadfold.app import attempts
 from threadfold.app.recording import Recorder
 from threadfold.domain.errors import RunNotFoundError, StaleAttemptError
 from threadfold.domain.graph_ports import RunContext
-
-ROWS = ["ThreadCreated", "RunAccepted", "RunStarted", "RunSucceeded", "ThreadDeleted"]
 
 pytestmark = pytest.mark.anyio
 
@@ -35,17 +34,6 @@ def gates() -> Gates:
 
 async def types_of(engine: Engine) -> list[str]:
     return [each.event.type for each in await engine._ports.store.read_log(limit=100_000)]
-
-
-async def finished(engine: Engine) -> list[str]:
-    """Return the types of all events once nothing is in flight."""
-
-    async def look() -> None:
-        while await engine.queries.list_in_flight():  # noqa: ASYNC110 - of all threads
-            await asyncio.sleep(0.005)
-
-    await soon(look())
-    return await types_of(engine)
 
 
 async def test_a_run_that_is_lost_with_its_process_starts_again_from_its_input(
@@ -61,7 +49,7 @@ async def test_a_run_that_is_lost_with_its_process_starts_again_from_its_input(
         await gates["a:1"].reached(2)
         gates.open()
         assert heard((await soon(joining)).values) == answered("a")
-        assert await finished(engine) == [*ROWS[:3], "RunStarted", *ROWS[3:]]
+        assert await rows(engine) == [*ROWS[:3], "RunStarted", *ROWS[3:]]
         with pytest.raises(RunNotFoundError):
             await engine.get_run(view.row.thread_id, view.row.run_id)
 
@@ -77,7 +65,7 @@ async def test_a_run_whose_attempts_are_used_up_fails_and_leaves_no_thread(
         await gates["a:0"].reached(count)
         await killed.kill()
     async with database.engine(registry(chat(gates))) as engine:
-        types = await finished(engine)
+        types = await rows(engine)
     assert types == [*ROWS[:3], "RunStarted", "RunStarted", "RunFailed", "ThreadDeleted"]
 
 
@@ -88,7 +76,7 @@ async def test_a_run_that_is_handed_over_is_gone_on_with(database: Database, gat
         await gates["a:1"].reached()
     gates.open()
     async with database.engine(registry(chat(gates))) as engine:
-        types = await finished(engine)
+        types = await rows(engine)
     assert types == [*ROWS[:3], "RunHandedOver", "RunStarted", *ROWS[3:]]
 
 
@@ -133,7 +121,7 @@ async def test_late_steps_of_a_cancelled_run_go_nowhere(database: Database) -> N
         view = await engine.submit_run(None, "agent")
         await soon(begun.wait())
         await engine.cancel_run(view.row.thread_id, view.row.run_id)
-        assert await finished(engine) == [*ROWS[:3], "RunInterrupted", "ThreadDeleted"]
+        assert await rows(engine) == [*ROWS[:3], "RunInterrupted", "ThreadDeleted"]
         go_on.set()
         while len(seen) < 2:  # noqa: ASYNC110
             await asyncio.sleep(0)
@@ -160,7 +148,7 @@ async def test_runs_without_a_thread_run_beside_each_other(
         gates.open()
         for number, join in enumerate(joining):
             assert heard((await soon(join)).values) == answered(f"{number}")
-        assert Counter(await finished(engine)) == dict.fromkeys(ROWS, 5)
+        assert Counter(await rows(engine)) == dict.fromkeys(ROWS, 5)
 
 
 async def test_a_recorder_that_records_the_steps_is_caught(
@@ -176,6 +164,6 @@ async def test_a_recorder_that_records_the_steps_is_caught(
     monkeypatch.setattr(Recording, "hold", None, raising=False)
     async with database.engine(registry(chat(gates))) as engine:
         await engine.submit_run(None, "agent", input=said("a"))
-        types = await finished(engine)
+        types = await rows(engine)
     assert types != ROWS
     assert "StepRecorded" in types

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import orjson
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings, strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langgraph.graph import add_messages
 
 from tests.support import typed_values as v
+from tests.support.searching import same_each_time
 from tests.support.typed_values import exactly, taken_apart
 from threadfold.domain.changes import Splice
 from threadfold.domain.errors import NotJsonError, UnregisteredTypeError
@@ -324,15 +325,7 @@ def keep_what_comes_back_otherwise(patch: Patch) -> None:
 def test_a_planted_fault_is_caught(plant: Callable[[Patch], None], monkeypatch: Patch) -> None:
     plant(monkeypatch)
 
-    @settings(
-        max_examples=3000,
-        derandomize=True,
-        database=None,
-        deadline=None,
-        phases=[Phase.generate],
-        suppress_health_check=[*HealthCheck],
-        report_multiple_bugs=False,
-    )
+    @same_each_time(3000)
     @given(st.data())
     def tried(data: st.DataObject) -> None:
         lists_agree_with_their_stored_form(data.draw)

@@ -56,15 +56,6 @@ def server(tmp_path: Path) -> Iterator[Server]:
         yield started
 
 
-@pytest.fixture
-def say(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
-    def printed(line: str) -> None:
-        with capsys.disabled():
-            print(f"\n{line}", flush=True)  # noqa: T201
-
-    return printed
-
-
 def memory_of(process_id: int) -> int:
     """Return the bytes that a process has in memory."""
     pages = int(Path(f"/proc/{process_id}/statm").read_text().split()[1])

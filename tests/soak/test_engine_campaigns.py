@@ -39,17 +39,6 @@ FLOWS_OF_ONE_ENGINE = 1_000
 KILLS_OF_ONE_LOG = 25
 
 
-@pytest.fixture
-def say(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
-    """Return what prints a line although output is captured."""
-
-    def printed(line: str) -> None:
-        with capsys.disabled():
-            print(f"\n{line}", flush=True)  # noqa: T201
-
-    return printed
-
-
 async def test_no_flow_leaks_wherever_its_rollback_comes(
     say: Callable[[str], None], tmp_path: Path
 ) -> None:

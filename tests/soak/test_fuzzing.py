@@ -23,17 +23,6 @@ CASES = int(os.environ.get("THREADFOLD_SOAK_CASES", "20000"))
 AT_ONCE = 50
 
 
-@pytest.fixture
-def say(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
-    """Return what prints a line although output is captured."""
-
-    def printed(line: str) -> None:
-        with capsys.disabled():
-            print(f"\n{line}", flush=True)  # noqa: T201
-
-    return printed
-
-
 def test_nothing_breaks_what_the_document_says(say: Callable[[str], None]) -> None:
     """No 5xx, and no answer that the document does not know; a failure says how to make the call again."""
     with fuzzed() as fuzz:

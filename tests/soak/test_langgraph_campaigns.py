@@ -46,17 +46,6 @@ def unhurried(examples: int) -> settings:
     )
 
 
-@pytest.fixture
-def say(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
-    """Return what prints a line although output is captured."""
-
-    def printed(line: str) -> None:
-        with capsys.disabled():
-            print(f"\n{line}", flush=True)  # noqa: T201
-
-    return printed
-
-
 def campaign(
     say: Callable[[str], None],
     name: str,

@@ -122,12 +122,3 @@ def _fold_seconds(thread: Any, tombstone: RecordedEvent) -> float:
     for _ in range(100):
         evolve(thread, tombstone)
     return (time.perf_counter() - began) / 100
-
-
-@pytest.fixture
-def say(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
-    def printed(line: str) -> None:
-        with capsys.disabled():
-            print(f"\n{line}", flush=True)  # noqa: T201
-
-    return printed

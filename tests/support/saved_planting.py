@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from _pytest.outcomes import Failed
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 
 from threadfold.domain import thread as fold
 
@@ -14,6 +14,7 @@ from . import laws
 from .saved_keeping_laws import old_states_keep_what_was_saved
 from .saved_strategies import worlds
 from .saved_world import played
+from .searching import same_each_time
 from .strategies import histories
 
 if TYPE_CHECKING:
@@ -64,15 +65,7 @@ def searched(law: Law, examples: int) -> None:
         drawn.append(worlds(max_size=10))
     elif law in laws.LAWS:
         drawn = [histories(min_size=20)]
-    tried = settings(
-        max_examples=examples,
-        derandomize=True,
-        database=None,
-        deadline=None,
-        phases=[Phase.generate],
-        suppress_health_check=[*HealthCheck],
-        report_multiple_bugs=False,
-    )(given(*drawn)(law))
+    tried = same_each_time(examples)(given(*drawn)(law))
     tried()
 
 
