@@ -269,6 +269,7 @@ class Attempt:
             run_id=self.run_id,
             attempt=self.number,
             graph_id=accepted.graph_id,
+            assistant_id=accepted.assistant_id,
             has_input=given is not None,
             input=given,
             state=read_values(self._thread.state.channels, self._thread.items),

@@ -118,6 +118,7 @@ class RunContext:
     run_id: str
     attempt: int
     graph_id: str
+    assistant_id: str
     has_input: bool
     input: Json
     state: Mapping[str, Json]

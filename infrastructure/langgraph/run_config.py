@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ...domain.values import Json, JsonObject
     from .compiled import CompiledGraph
 
-OWN_KEYS = frozenset({"thread_id", "run_id", "graph_id", "run_attempt"})
+OWN_KEYS = frozenset({"thread_id", "run_id", "graph_id", "assistant_id", "run_attempt"})
 """Keys of a config that say which run this is: a caller's are left out."""
 
 PASSED_ON = ("tags", "run_name", "max_concurrency", "recursion_limit")
@@ -44,6 +44,7 @@ def runnable_config(context: RunContext) -> RunnableConfig:
         "thread_id": context.thread_id,
         "run_id": context.run_id,
         "graph_id": context.graph_id,
+        "assistant_id": context.assistant_id,
     }
     # A graph may look in either; who gave one meant both.
     configurable = _mine(context.kwargs.get("context")) | _mine(given.get("configurable"))

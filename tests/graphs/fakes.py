@@ -68,6 +68,7 @@ class Recording:
             run_id=self.run_id,
             attempt=attempt,
             graph_id=graph.graph_id,
+            assistant_id="mine",
             has_input=given is not None,
             input=graph.prepare(given, RealIds()),
             state=state or {},

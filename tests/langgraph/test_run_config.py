@@ -29,7 +29,7 @@ def context(attempt=1, run_id=RUN_ID, **kwargs) -> RunContext:
     unused: Any = None
     config, given = kwargs.get("config", {}), kwargs.get("context", {})
     return RunContext(
-        thread_id="thread", run_id=run_id, attempt=attempt, graph_id="agent",
+        thread_id="thread", run_id=run_id, attempt=attempt, graph_id="agent", assistant_id="mine",
         has_input=False, input=None, state={}, config=config, context=given, results={},
         record=unused, record_result=unused, emit=unused, ids=RealIds(), kwargs=kwargs, log=unused,
         is_followed=lambda: True,
@@ -42,7 +42,7 @@ def config_of(**options) -> dict[str, Any]:
 
 def test_a_run_says_which_run_it_is():
     config = config_of(attempt=2)
-    named = {"thread_id": "thread", "run_id": RUN_ID, "graph_id": "agent"}
+    named = {"thread_id": "thread", "run_id": RUN_ID, "graph_id": "agent", "assistant_id": "mine"}
     assert config["configurable"] == named
     assert config["metadata"] == {**named, "run_attempt": 2}
     assert config["run_id"] == uuid.UUID(RUN_ID)
@@ -74,13 +74,20 @@ def test_a_caller_names_no_other_run_and_sets_nothing_that_is_langgraphs_own():
         "thread_id": "other",
         "run_id": "other",
         "graph_id": "other",
+        "assistant_id": "other",
         "__pregel_checkpointer": 1,
         "langgraph_auth_user": {"identity": "root"},
         "langgraph_auth_permissions": [],
         "model": "small",
     }
     config = config_of(config={"configurable": bad, "metadata": bad, "callbacks": ["x"]})
-    named = {"thread_id": "thread", "run_id": RUN_ID, "graph_id": "agent", "model": "small"}
+    named = {
+        "thread_id": "thread",
+        "run_id": RUN_ID,
+        "graph_id": "agent",
+        "assistant_id": "mine",
+        "model": "small",
+    }
     assert config["configurable"] == named
     assert config["metadata"] == {**named, "run_attempt": 1}
     assert "callbacks" not in config
@@ -100,7 +107,7 @@ def test_a_caller_names_no_other_run_and_sets_nothing_that_is_langgraphs_own():
 )  # fmt: skip
 def test_a_checkpoint_to_start_from_stands_in_the_config(kwargs, expected):
     configurable = config_of(**kwargs)["configurable"]
-    own = {"thread_id": "thread", "run_id": RUN_ID, "graph_id": "agent"}
+    own = {"thread_id": "thread", "run_id": RUN_ID, "graph_id": "agent", "assistant_id": "mine"}
     assert configurable == {**own, **expected}
 
 
