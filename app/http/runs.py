@@ -187,11 +187,14 @@ async def cancel_runs(request: Request) -> Response:
         runs = await engine.queries.list_in_flight(status)
     elif body.status is None and body.thread_id is not None and body.run_ids:
         thread_id = uuid_of(body.thread_id, "thread")
-        runs = [(thread_id, uuid_of(run_id, "run")) for run_id in body.run_ids]
+        runs = [
+            (thread_id, run_id) for run_id in sorted(uuid_of(each, "run") for each in body.run_ids)
+        ]
     else:
         raise UnprocessableError("Expected either status, or thread_id and run_ids")
     cancelled = 0
-    for thread_id, run_id in runs:
+    # The newest first: those that wait would otherwise start, one after the other, as soon as the one before them is stopped.
+    for thread_id, run_id in reversed(runs):
         with suppress(RefusedError):
             await engine.cancel_run(thread_id, run_id, action=_action(request))
             cancelled += 1
