@@ -12,7 +12,7 @@ from langgraph_sdk._async.runs import RunsClient
 from langgraph_sdk._sync.runs import SyncRunsClient
 
 from tests.support.engine import Database, Gates, answered, chat, heard, registry, said, soon
-from tests.support.http import served
+from tests.support.http import served, until
 from tests.support.langgraph_agents import asking
 from tests.support.thread_calls import KINDS, Client, client_of
 from threadfold import Engine
@@ -353,10 +353,15 @@ async def test_a_run_is_cancelled_and_the_queue_goes_on_at_once(
     values = await soon(client.runs.join(thread_id, second))
     assert heard(values) == [*answered("z"), *left, *answered("b")]
     for run_id in (first, third):
+        # Who asks later: nothing more is told of the one, and the other is not there.
         if action == "interrupt":
             assert (await client.runs.get(thread_id, run_id))["status"] == "interrupted"
+            assert await told(client, "join_stream", thread_id, run_id) == []
+            assert heard(await soon(client.runs.join(thread_id, run_id)))[:3] == answered("z")
         else:
             assert (await refusal(client.runs.get(thread_id, run_id)))[0] == 404
+            assert (await refusal(told(client, "join_stream", thread_id, run_id)))[0] == 404
+            assert (await refusal(client.runs.join(thread_id, run_id)))[0] == 404
         status, detail = await refusal(client.runs.cancel(thread_id, run_id, **options))
         assert status == 404
         assert detail.startswith("No ")
@@ -569,7 +574,58 @@ async def test_a_queued_run_starts_on_what_the_one_before_it_left(
     assert (thread["status"], thread["error"]) == ("idle", None)
 
 
+async def test_a_run_that_is_rolled_back_on_a_question_brings_it_back(
+    client: Client, thread_id: str, gates: Gates
+) -> None:
+    values = await soon(client.runs.wait(thread_id, "asking", input={"log": ["in"]}))
+    (question,) = values["__interrupt__"]
+    before = await client.threads.get_state(thread_id)
+    gates.close("first")
+    run = await client.runs.create(thread_id, "asking", input={"log": ["new"]})
+    await gates["first"].reached(2)
+    assert (await client.threads.get(thread_id))["status"] == "busy"
+    await soon(client.runs.cancel(thread_id, run["run_id"], action="rollback", wait=True))
+    gates.open()
+    assert await client.threads.get_state(thread_id) == before
+    thread = await client.threads.get(thread_id)
+    assert (thread["status"], thread["error"]) == ("interrupted", None)
+    assert [*thread["interrupts"].values()] == [[question]]
+    resumed = await soon(client.runs.wait(thread_id, "asking", command={"resume": "bob"}))
+    assert resumed["log"] == ["in", "first", "answer bob", "last"]
+
+
 # ------------------------------------------------------------------ streams and connections
+
+
+@pytest.mark.parametrize("cancels", [True, False])
+@pytest.mark.parametrize("call", ["stream", "join_stream"])
+async def test_a_client_that_leaves_its_stream_takes_the_run_along_if_it_said_so(
+    client: Client, engine: Engine, thread_id: str, gates: Gates, call: str, *, cancels: bool
+) -> None:
+    if call == "stream":
+        gates.close("a:1")
+        asked: dict[str, Any] = {"input": said("a")}
+        if cancels:
+            asked["on_disconnect"] = "cancel"
+        parts = client.runs._part.stream(thread_id, "agent", **asked)
+    else:
+        run_id = await held(client, gates, thread_id)
+        parts = client.runs._part.join_stream(thread_id, run_id, cancel_on_disconnect=cancels)
+    if client.runs._is_sync:
+        first = await soon(asyncio.to_thread(next, parts))
+        await gates["a:1"].reached()
+        await soon(asyncio.to_thread(parts.close))
+    else:
+        first = await soon(anext(parts))
+        await gates["a:1"].reached()
+        await parts.aclose()
+    await until(lambda: not engine._hub.has_listeners(thread_id))
+    if not cancels:
+        gates.open()
+    run_id = first.data["run_id"]
+    await soon(client.runs.join(thread_id, run_id))
+    expected = "interrupted" if cancels else "success"
+    assert (await client.runs.get(thread_id, run_id))["status"] == expected
 
 
 async def test_a_stream_that_is_over_is_that_of_a_run_that_is(raw: httpx.AsyncClient) -> None:
