@@ -53,6 +53,21 @@ async def client(engine: Engine) -> AsyncIterator[LangGraphClient]:
         yield client
 
 
+@pytest.fixture(scope="module")
+async def node_process() -> AsyncIterator[Node]:
+    """Start node once for all tests of a module."""
+    node = await Node.start("")
+    yield node
+    await node.close()
+
+
+@pytest.fixture
+def node(node_process: Node, url: str) -> Node:
+    """Give the JavaScript client, in node, on a socket."""
+    node_process.client = {"apiUrl": url}
+    return node_process
+
+
 CALLERS = [
     "in-process",
     "socket",

@@ -31,16 +31,32 @@ SCRIPT = """
 import { Client } from "@langchain/langgraph-sdk";
 import { createInterface } from "node:readline";
 
-const client = new Client({ apiUrl: process.argv[2], apiKey: null, callerOptions: { maxRetries: 0 } });
+// The client waits for a second and more before it reconnects; here nobody has to.
+const { setTimeout } = globalThis;
+globalThis.setTimeout = (work, wait, ...rest) => setTimeout(work, Math.min(wait, 20), ...rest);
+
+const clients = {};
+function client(options) {
+  const config = { apiUrl: process.argv[2], apiKey: null, callerOptions: { maxRetries: 0 }, ...options };
+  return (clients[JSON.stringify(config)] ??= new Client(config));
+}
+
 const say = (answer) => process.stdout.write(JSON.stringify(answer) + "\\n");
 
 function detail(error) {
   try { return JSON.parse(error.text).detail; } catch { return String(error.message); }
 }
 
-async function answered({ number, call: [area, method, ...args] }) {
+const leaving = {};
+
+async function answered({ number, as, call: [area, method, ...args], leaves }) {
+  if (leaves) {
+    leaving[number] = new AbortController();
+    args.at(-1).signal = leaving[number].signal;
+  }
+  if (args.at(-1)?.onRunCreated) args.at(-1).onRunCreated = (created) => say({ number, created });
   try {
-    const given = client[area][method](...args);
+    const given = client(as)[area][method](...args);
     if (typeof given?.[Symbol.asyncIterator] === "function") {
       for await (const part of given) say({ number, part });
       say({ number, result: null });
@@ -48,12 +64,27 @@ async function answered({ number, call: [area, method, ...args] }) {
       say({ number, result: (await given) ?? null });
     }
   } catch (error) {
-    say({ number, error: detail(error), status: error.status ?? 0 });
+    say({ number, error: detail(error), status: error.status ?? 0, name: error.name, message: error.message });
   }
 }
 
-for await (const line of createInterface({ input: process.stdin })) answered(JSON.parse(line));
+for await (const line of createInterface({ input: process.stdin })) {
+  const asked = JSON.parse(line);
+  if (asked.call) answered(asked);
+  else leaving[asked.number].abort();
+}
 """
+
+
+class JavaScriptError(Exception):
+    """What the SDK threw: `status` is 0 where it was no answer of the server's."""
+
+    def __init__(self, answer: dict[str, Any]) -> None:
+        super().__init__(f"{answer['status']}: {answer['error']}")
+        self.status: int = answer["status"]
+        self.detail: str = answer["error"]
+        self.name: str = answer["name"]
+        self.message: str = answer["message"]
 
 
 def install() -> Path:
@@ -87,6 +118,8 @@ class Node:
     """A node process that makes the SDK's calls; several may be under way at once."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.client: dict[str, object] = {}
+        """Options of the client that makes the calls, besides those of a call itself."""
         self._process = process
         self._answers: dict[int, asyncio.Queue[dict[str, Any]]] = {}
         self._reading = asyncio.create_task(self._read())
@@ -104,23 +137,69 @@ class Node:
         )
         return cls(process)
 
-    async def call(self, *call: object, begun: asyncio.Event | None = None) -> dict[str, Any]:
+    async def call(
+        self,
+        *call: object,
+        begun: asyncio.Event | None = None,
+        leave: asyncio.Event | None = None,
+        leave_after: int = 0,
+        **client: object,
+    ) -> dict[str, Any]:
         """Call a method of the client, and return its `result` or `error`; parts of a stream are in `parts`.
 
-        `begun` is set when the first part has come.
+        `begun` is set when the first part has come. When `leave` is set, or so many parts have come, the call's signal, which
+        its last options get, is aborted. The remaining options are the client's own. `onRunCreated: true` has what it is
+        called with in `created`.
         """
         number = len(self._answers) + 1
         answers = self._answers[number] = asyncio.Queue()
+        if leave is None and leave_after:
+            leave = asyncio.Event()
+        asked = {
+            "number": number,
+            "call": call,
+            "as": self.client | client,
+            "leaves": leave is not None,
+        }
+        self._write(asked)
+        leaving = None if leave is None else asyncio.create_task(self._leave(number, leave))
+        found: dict[str, Any] = {"parts": []}
+        try:
+            while True:
+                answer = await soon(answers.get())
+                if "part" not in answer:
+                    found |= answer
+                    if "created" not in answer:
+                        return found
+                    continue
+                found["parts"].append(answer["part"])
+                if begun is not None:
+                    begun.set()
+                if leave is not None and len(found["parts"]) == leave_after:
+                    leave.set()
+        finally:
+            if leaving is not None:
+                leaving.cancel()
+
+    async def result(self, *call: object, **options: Any) -> Any:
+        """Return what a method of the client returns; of a stream, its parts. Raises JavaScriptError."""
+        answer = await self.call(*call, **options)
+        if "error" in answer:
+            raise JavaScriptError(answer)
+        return answer["parts"] or answer["result"]
+
+    async def parts(self, *call: object, **options: Any) -> list[tuple[str, Any]]:
+        """Return the name and the data of each part of a stream. Raises JavaScriptError."""
+        parts = await self.result(*call, **options)
+        return [(part["event"], part["data"]) for part in parts or ()]
+
+    async def _leave(self, number: int, leave: asyncio.Event) -> None:
+        await leave.wait()
+        self._write({"number": number})
+
+    def _write(self, asked: object) -> None:
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps({"number": number, "call": call}).encode() + b"\n")
-        parts: list[dict[str, Any]] = []
-        while True:
-            answer = await soon(answers.get())
-            if "part" not in answer:
-                return {**answer, "parts": parts}
-            parts.append(answer["part"])
-            if begun is not None:
-                begun.set()
+        self._process.stdin.write(json.dumps(asked).encode() + b"\n")
 
     async def close(self) -> None:
         assert self._process.stdin is not None

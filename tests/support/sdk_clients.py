@@ -13,7 +13,7 @@ from tests.support.http import served
 from threadfold import get_client
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator
 
     import pytest
 
@@ -27,10 +27,10 @@ class Calls:
     """A part of the sync client (threads, runs), whose calls are awaited: they block a thread."""
 
     def __init__(self, part: Any) -> None:
-        self._part = part
+        self.part = part
 
     def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
-        method = getattr(self._part, name)
+        method = getattr(self.part, name)
 
         def call(*args: Any, **options: Any) -> Awaitable[Any]:
             return asyncio.to_thread(method, *args, **options)
@@ -39,7 +39,7 @@ class Calls:
 
 
 class AwaitedClient:
-    """The sync client, with calls that are awaited. Streams are not among them."""
+    """The sync client, with calls that are awaited. Streams are not among them: see `stream_of`."""
 
     def __init__(self, client: Any) -> None:
         self.assistants = Calls(client.assistants)
@@ -63,6 +63,21 @@ async def connected(kind: str, engine: Engine) -> AsyncIterator[Client]:
             yield await stack.enter_async_context(get_remote_client(url=url))
         else:
             yield AwaitedClient(stack.enter_context(get_sync_client(url=url)))
+
+
+def stream_of(client: Client, call: str, *args: Any, **options: Any) -> AsyncGenerator[Any]:
+    """Give the parts of a stream of `client.runs`. Who closes it leaves the stream."""
+    if isinstance(client, AwaitedClient):
+        return _awaited(getattr(client.runs.part, call)(*args, **options))
+    return getattr(client.runs, call)(*args, **options)
+
+
+async def _awaited(parts: Generator[Any]) -> AsyncGenerator[Any]:
+    try:
+        while (part := await asyncio.to_thread(next, parts, None)) is not None:
+            yield part
+    finally:
+        await asyncio.to_thread(parts.close)
 
 
 def without_surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
