@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from ..domain.channels import copied
+from ..domain.events import RunError
 from ..domain.typed import plain_object
 from .state_values import StateValues, encodable
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from ..domain.channels import Items
-    from ..domain.events import RunAccepted, RunError, Task, TimeToLive
+    from ..domain.events import RunAccepted, Task, TimeToLive
     from ..domain.ports import RunRow, ThreadStatus
     from ..domain.saved import SavedCheckpoint
     from ..domain.thread import Checkpoint, State, Thread
@@ -144,6 +145,15 @@ class RunResult:
         return self.state_values.read()
 
 
+def _stop(thread_id: str, thread: Thread) -> RunError | None:
+    """Return what stopped the run that ended last, if somebody did."""
+    last = thread.last_run
+    if last is None or not last.is_cancelled:
+        return None
+    path = f"/threads/{thread_id}/runs/{last.run_id}/cancel"
+    return RunError(error="UserInterrupt", message=f"interrupt requested via POST {path}")
+
+
 def thread_view(thread_id: str, thread: Thread) -> ThreadView:
     """Return what a reader of the thread sees."""
     return ThreadView(
@@ -153,7 +163,7 @@ def thread_view(thread_id: str, thread: Thread) -> ThreadView:
         state_updated_at=thread.state_updated_at,
         metadata=thread.metadata,
         status=thread.status,
-        error=thread.state.error,
+        error=thread.state.error or _stop(thread_id, thread),
         tasks=thread.state.tasks,
         has_ended_run=thread.last_run is not None,
         version=thread.version,

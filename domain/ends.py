@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .events import RunEnded, RunError, RunFailed, RunSucceeded, RunTimedOut
+from .events import RunEnded, RunError, RunFailed, RunInterrupted, RunSucceeded, RunTimedOut
 
 if TYPE_CHECKING:
     from .ports import RunStatus
@@ -21,6 +21,11 @@ def end_status(event: RunEnded) -> RunStatus:
             return "timeout"
         case _:
             return "interrupted"
+
+
+def is_cancellation(event: RunEnded) -> bool:
+    """Say whether somebody asked for this end; a run that another one displaces is none that was cancelled."""
+    return isinstance(event, RunInterrupted) and event.reason == "cancelled"
 
 
 def end_error(event: RunEnded) -> RunError | None:

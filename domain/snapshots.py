@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 PARENTS_MAX = 9
 """States before the newest one that a snapshot holds, so that the newest history needs no fold of the log."""
 
-SNAPSHOT_SCHEMA = 3
+SNAPSHOT_SCHEMA = 4
 """Rises with each change of the form; a snapshot of another schema is ignored, the log folded."""
 
 _ENCODED: TypeAdapter[dict[str, Encoded]] = TypeAdapter(dict[str, Encoded])
@@ -62,6 +62,7 @@ def to_snapshot(thread: Thread) -> dict[str, Any]:
             thread.last_run.status,
             thread.last_run.version,
             _micros(thread.last_run.ended_at),
+            thread.last_run.is_cancelled,
         ],
     }
     return {**body, "checkpoints": table.rows}
@@ -93,7 +94,7 @@ def from_snapshot(body: Mapping[str, Any]) -> Thread:
         ttl=body["ttl"] and TimeToLive(minutes=body["ttl"][0], strategy=body["ttl"][1]),
         pruned_version=body["pruned_version"],
         runs={run["run_id"]: _run_from(run, stored) for run in body["runs"]},
-        last_run=last and EndedRun(last[0], last[1], last[2], _time(last[3])),
+        last_run=last and EndedRun(last[0], last[1], last[2], _time(last[3]), last[4]),
     )
 
 

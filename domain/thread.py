@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias, assert_never
 
 from .calls import calls_after, copied_calls
 from .channels import Items, apply
-from .ends import end_error, end_status
+from .ends import end_error, end_status, is_cancellation
 from .events import (
     CheckpointRecorded,
     CheckpointsHidden,
@@ -91,6 +91,8 @@ class EndedRun:
     status: RunStatus
     version: int
     ended_at: datetime
+    is_cancelled: bool = False
+    """Somebody stopped it while it was running."""
 
 
 @dataclass(frozen=True)
@@ -363,7 +365,8 @@ def _ended(
     run_id, at = event.run_id, recorded.recorded_at
     if run_id not in thread.runs:
         return thread
-    ended = EndedRun(run_id, end_status(event), recorded.version, at)
+    is_cancelled = run_id == thread.active and is_cancellation(event)
+    ended = EndedRun(run_id, end_status(event), recorded.version, at, is_cancelled)
     thread = _without_run(thread, run_id).changed(last_run=ended)
     if run_id != thread.active:
         if isinstance(event, RunFailed):

@@ -363,6 +363,37 @@ async def test_a_run_is_cancelled_and_the_queue_goes_on_at_once(
     assert await texts(client, thread_id) == heard(values)
 
 
+async def test_a_thread_tells_that_its_last_run_was_stopped_until_another_one_ends(
+    client: Client, thread_id: str, gates: Gates
+) -> None:
+    async def seen() -> tuple[str, Any]:
+        thread = await client.threads.get(thread_id)
+        (found,) = await client.threads.search(ids=[thread_id])
+        assert (found["status"], found["error"]) == (thread["status"], thread["error"])
+        return thread["status"], thread["error"]
+
+    run_id = await held(client, gates, thread_id)
+    await soon(client.runs.cancel(thread_id, run_id, wait=True))
+    stopped = {
+        "error": "UserInterrupt",
+        "message": f"interrupt requested via POST /threads/{thread_id}/runs/{run_id}/cancel",
+    }
+    assert await seen() == ("interrupted", stopped)
+    other = await held(client, gates, thread_id, "b")
+    await soon(client.runs.cancel(thread_id, other, action="rollback", wait=True))
+    assert await seen() == ("interrupted", stopped)
+    # A run that never ran leaves nothing, nor does one that another one displaces.
+    gates.close("c:0")
+    await client.runs.create(thread_id, "agent", input=said("c"))
+    await gates["c:0"].reached()
+    waiting = (await client.runs.create(thread_id, "agent", input=said("d")))["run_id"]
+    await soon(client.runs.cancel(thread_id, waiting, wait=True))
+    gates.open()
+    strategy = {"multitask_strategy": "interrupt"}
+    await soon(client.runs.wait(thread_id, "agent", input=said("e"), **strategy))
+    assert await seen() == ("idle", None)
+
+
 async def test_a_cancel_is_answered_with_its_status_and_where_the_run_is(
     gates: Gates, raw: httpx.AsyncClient
 ) -> None:

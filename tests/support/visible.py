@@ -10,7 +10,7 @@ from threadfold.domain.channels import decode_object, read_values
 if TYPE_CHECKING:
     from threadfold.domain.channels import Items
     from threadfold.domain.state import State
-    from threadfold.domain.thread import Run, Thread
+    from threadfold.domain.thread import EndedRun, Run, Thread
 
 
 def text(value: object) -> str:
@@ -32,8 +32,12 @@ def visible(thread: Thread) -> dict[str, Any]:
         "runs": [visible_run(run, thread.items) for run in thread.in_order()],
         "next_run": (run := thread.next_run()) and run.run_id,
         "active": thread.active,
-        "last_run": last and (last.run_id, last.status, last.ended_at),
+        "last_run": last and (last.run_id, last.status, last.ended_at, *_cancelled(last)),
     }
+
+
+def _cancelled(last: EndedRun) -> tuple[str, ...]:
+    return ("cancelled",) if last.is_cancelled else ()
 
 
 def visible_state(state: State, items: Items) -> dict[str, Any]:
