@@ -537,6 +537,8 @@ async def test_a_rollback_brings_the_status_back_that_stood_before(database: Dat
         await stage.engine.cancel_run(stage.thread_id, stage.runs["A"])
         interrupted = await stage.engine.get_thread(stage.thread_id)
         assert interrupted.status == "interrupted"
+        assert interrupted.error is not None
+        assert interrupted.error.error == "UserInterrupt"
         stage.gates.close("B:1")
         await stage.submit("B")
         await until_heard(stage.engine, stage.thread_id, "B.1")
@@ -546,7 +548,7 @@ async def test_a_rollback_brings_the_status_back_that_stood_before(database: Dat
         assert (again.status, again.values, again.error) == (
             "interrupted",
             interrupted.values,
-            None,
+            interrupted.error,
         )
         state = await stage.engine.queries.get_state(stage.thread_id)
         assert state.state.next == ("agent",)
