@@ -147,10 +147,10 @@ class RunResult:
 
 def _stop(thread_id: str, thread: Thread) -> RunError | None:
     """Return what stopped the run that ended last, if somebody did."""
-    last = thread.last_run
-    if last is None or not last.is_cancelled:
+    run_id = thread.state.stopped_run
+    if run_id is None:
         return None
-    path = f"/threads/{thread_id}/runs/{last.run_id}/cancel"
+    path = f"/threads/{thread_id}/runs/{run_id}/cancel"
     return RunError(error="UserInterrupt", message=f"interrupt requested via POST {path}")
 
 

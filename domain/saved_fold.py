@@ -109,6 +109,7 @@ def checkpoints_hidden(thread: T, event: CheckpointsHidden, recorded: RecordedEv
             next=open_nodes(latest, _looked_up(thread)),
             tasks=(),
             error=None,
+            stopped_run=None,
         )
     return thread.changed(state=state, state_updated_at=recorded.recorded_at)
 

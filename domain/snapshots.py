@@ -62,7 +62,6 @@ def to_snapshot(thread: Thread) -> dict[str, Any]:
             thread.last_run.status,
             thread.last_run.version,
             _micros(thread.last_run.ended_at),
-            thread.last_run.is_cancelled,
         ],
     }
     return {**body, "checkpoints": table.rows}
@@ -94,7 +93,7 @@ def from_snapshot(body: Mapping[str, Any]) -> Thread:
         ttl=body["ttl"] and TimeToLive(minutes=body["ttl"][0], strategy=body["ttl"][1]),
         pruned_version=body["pruned_version"],
         runs={run["run_id"]: _run_from(run, stored) for run in body["runs"]},
-        last_run=last and EndedRun(last[0], last[1], last[2], _time(last[3]), last[4]),
+        last_run=last and EndedRun(last[0], last[1], last[2], _time(last[3])),
     )
 
 
@@ -176,6 +175,7 @@ def _state(state: State, table: CheckpointTable) -> dict[str, Any]:
         "next": list(state.next),
         "tasks": [task.model_dump(mode="json") for task in state.tasks],
         "error": state.error and state.error.model_dump(mode="json"),
+        "stopped_run": state.stopped_run,
         "is_erased": state.is_erased,
         "saved": table.saved(state),
     }
@@ -190,6 +190,7 @@ def _state_from(body: Mapping[str, Any], table: Sequence[SavedCheckpoint]) -> St
         next=tuple(body["next"]),
         tasks=tuple(Task.model_validate(task) for task in body["tasks"]),
         error=body["error"] and RunError.model_validate(body["error"]),
+        stopped_run=body["stopped_run"],
         is_erased=body["is_erased"],
         **saved_from(body["saved"], table),
     )

@@ -67,6 +67,8 @@ class State(Value):
     next: tuple[str, ...] = ()
     tasks: tuple[Task, ...] = ()
     error: RunError | None = None
+    stopped_run: str | None = None
+    """The run that ended last, if somebody cancelled it at work."""
     is_erased: bool = False
     saved: Saved = NOTHING_SAVED
     calls: Mapping[str, ToolCall] = field(default_factory=dict[str, ToolCall])

@@ -91,8 +91,6 @@ class EndedRun:
     status: RunStatus
     version: int
     ended_at: datetime
-    is_cancelled: bool = False
-    """Somebody stopped it while it was running."""
 
 
 @dataclass(frozen=True)
@@ -365,8 +363,7 @@ def _ended(
     run_id, at = event.run_id, recorded.recorded_at
     if run_id not in thread.runs:
         return thread
-    is_cancelled = run_id == thread.active and is_cancellation(event)
-    ended = EndedRun(run_id, end_status(event), recorded.version, at, is_cancelled)
+    ended = EndedRun(run_id, end_status(event), recorded.version, at)
     thread = _without_run(thread, run_id).changed(last_run=ended)
     if run_id != thread.active:
         if isinstance(event, RunFailed):
@@ -377,6 +374,7 @@ def _ended(
         next=event.next,
         tasks=event.tasks,
         error=end_error(event),
+        stopped_run=run_id if is_cancellation(event) else None,
     )
     if state.calls:
         state = state.changed(calls=calls_after(event, state.calls))

@@ -33,7 +33,7 @@ from tests.support.engine import (
 )
 from tests.support.engine_laws import assert_consistent
 from threadfold.domain.errors import StaleAttemptError, StoreUnavailableError
-from threadfold.domain.events import RunHandedOver, RunStarted
+from threadfold.domain.events import RunAccepted, RunHandedOver, RunStarted
 from threadfold.infrastructure.work.system import SystemClock
 
 if TYPE_CHECKING:
@@ -170,6 +170,23 @@ async def test_an_engine_that_cannot_start_does_not_stay_half_open(database: Dat
         await engine.start()
     assert not engine.is_open
     flaky.failing = set()
+
+
+# ------------------------------------------------------------------ starting
+
+
+async def test_who_has_just_joined_a_run_gets_the_next_one_started_with_its_acceptance(
+    database: Database,
+) -> None:
+    async with database.engine(registry(chat(Gates()))) as engine:
+        thread_id = (await engine.create_thread()).thread_id
+        for count in range(REPETITIONS):
+            await join(engine, thread_id, await submit(engine, thread_id, f"A{count}"))
+        log = await assert_consistent(engine)
+    accepted = [each.recorded_at for each in log if isinstance(each.event, RunAccepted)]
+    started = [each.recorded_at for each in log if isinstance(each.event, RunStarted)]
+    assert len(accepted) == REPETITIONS
+    assert accepted == started, "what is appended together has one time"
 
 
 # ------------------------------------------------------------------ a store that is away

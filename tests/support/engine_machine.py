@@ -281,7 +281,7 @@ class EngineAgreesWithOracle(RuleBasedStateMachine):
         thread_id, oracle = self.pick(number)
         if oracle.runs:
             run = oracle.runs[which % len(oracle.runs)]
-            oracle.stop(run, action, self.now, self.grace)
+            oracle.stop(run, action, self.now, self.grace, is_cancel=True)
             self.do(self.engine.cancel_run(thread_id, run.run_id, action=action))
         elif oracle.listed:
             ended = oracle.listed[which % len(oracle.listed)][0]
@@ -510,7 +510,8 @@ class EngineAgreesWithOracle(RuleBasedStateMachine):
     async def _compare_thread(self, thread_id: str, oracle: OracleThread) -> None:
         view = await self.engine.get_thread(thread_id)
         error = view.error and view.error.error
-        assert (view.status, error) == (oracle.status, oracle.stands.error)
+        stop = "UserInterrupt" if oracle.stands.is_stopped else None
+        assert (view.status, error) == (oracle.status, oracle.stands.error or stop)
         assert {k: v for k, v in view.metadata.items() if k != "assistant_id"} == oracle.metadata
         queries = self.engine.queries
         values = (await queries.get_state(thread_id)).values

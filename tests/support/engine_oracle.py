@@ -14,6 +14,8 @@ class Standing:
 
     said: tuple[str, ...] = ()
     error: str | None = None
+    is_stopped: bool = False
+    """The last run was cancelled while it was running."""
     is_open: bool = False
     """Something stood open when the last run ended."""
     history: tuple[tuple[str, ...], ...] = ()
@@ -78,7 +80,9 @@ class OracleThread:
         self.metadata["graph_id"] = "agent"
         return True
 
-    def stop(self, run: OracleRun, how: str, now: float, grace: float) -> None:
+    def stop(
+        self, run: OracleRun, how: str, now: float, grace: float, *, is_cancel: bool = False
+    ) -> None:
         """Interrupt a run in flight, or roll it back."""
         self._leave_code(run, now, grace)
         self.runs.remove(run)
@@ -86,7 +90,7 @@ class OracleThread:
             self.mark(run.run_id, "interrupted")
             if run is self.active:
                 self.base = self.active = None
-                self.stands = replace(self.stands, error=None)
+                self.stands = replace(self.stands, error=None, is_stopped=is_cancel)
         else:
             self.hide(run.run_id)
             if run is self.active:
@@ -121,7 +125,7 @@ class OracleThread:
         self.is_present = True
 
     def copy(self) -> OracleThread:
-        stands = self.base or self.stands
+        stands = replace(self.base or self.stands, is_stopped=False)
         return OracleThread(stands=stands, metadata=dict(self.metadata))
 
     # ------------------------------------------------------------------ what runs do
@@ -151,7 +155,9 @@ class OracleThread:
         self.mark(run.run_id, status)
         self.base = self.active = None
         error = {"error": "FailureError", "timeout": "TimeoutError"}.get(status)
-        self.stands = replace(self.stands, error=error, is_open=status != "success")
+        self.stands = replace(
+            self.stands, error=error, is_stopped=False, is_open=status != "success"
+        )
 
     def time_out(self, now: float, grace: float) -> None:
         run = self.active

@@ -10,7 +10,7 @@ from threadfold.domain.channels import decode_object, read_values
 if TYPE_CHECKING:
     from threadfold.domain.channels import Items
     from threadfold.domain.state import State
-    from threadfold.domain.thread import EndedRun, Run, Thread
+    from threadfold.domain.thread import Run, Thread
 
 
 def text(value: object) -> str:
@@ -32,12 +32,8 @@ def visible(thread: Thread) -> dict[str, Any]:
         "runs": [visible_run(run, thread.items) for run in thread.in_order()],
         "next_run": (run := thread.next_run()) and run.run_id,
         "active": thread.active,
-        "last_run": last and (last.run_id, last.status, last.ended_at, *_cancelled(last)),
+        "last_run": last and (last.run_id, last.status, last.ended_at),
     }
-
-
-def _cancelled(last: EndedRun) -> tuple[str, ...]:
-    return ("cancelled",) if last.is_cancelled else ()
 
 
 def visible_state(state: State, items: Items) -> dict[str, Any]:
@@ -60,6 +56,8 @@ def visible_state(state: State, items: Items) -> dict[str, Any]:
         "tasks": [task.model_dump() for task in state.tasks],
         "error": state.error and (state.error.error, state.error.message),
         "is_erased": state.is_erased,
+        # Logs from before there was such a field have no cancelled runs.
+        **({"stopped_run": state.stopped_run} if state.stopped_run else {}),
     }
 
 
