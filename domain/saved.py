@@ -161,6 +161,12 @@ EVERYTHING = Saved(keeps_all=True)
 """Nothing saved yet, and nothing will ever be left out: where a fold begins that needs all checkpoints."""
 
 
+def has_version_of(checkpoint: SavedCheckpoint, versions: Versions, name: str) -> bool:
+    """Say whether a channel has, among these versions, the one that it has in the checkpoint: then it has its value, too."""
+    version = versions.get(name)
+    return version is not None and checkpoint.versions.get(name) == version
+
+
 # ------------------------------------------------------------------ the fold
 
 

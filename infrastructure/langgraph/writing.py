@@ -10,6 +10,7 @@ from langgraph.checkpoint.base import WRITES_IDX_MAP, get_checkpoint_metadata
 from ...domain.changes import Replace
 from ...domain.channels import read_channel
 from ...domain.commands import RecordCheckpoint, RecordWrites
+from ...domain.saved import has_version_of
 from ...domain.saved_fold import BRANCH, JOIN, SENDS
 from ...domain.values import same
 from .heads import LiveHead
@@ -130,7 +131,7 @@ class PutCheckpoint:
     @property
     def forked_from(self) -> str | None:
         """The parent that it takes unchanged values from, if it is told in full and has any."""
-        is_taking = self._is_fork and not self._new_versions.keys() >= self._command.changes.keys()
+        is_taking = self._is_fork and not self._new_versions.keys() >= self._command.versions.keys()
         return self._command.parent_id if is_taking else None
 
     def take_unchanged(self, parent: SavedCheckpoint, items: Items) -> None:
@@ -144,10 +145,13 @@ class PutCheckpoint:
             if name in self._new_versions or name not in parent.channels:
                 continue
             stored = read_channel(parent.channels[name], items)
-            is_same_version = parent.versions.get(name) == versions.get(name)
+            is_same_version = has_version_of(parent, versions, name)
             if is_same_version and not (isinstance(change, Replace) and same(change.value, stored)):
                 changes[name] = Replace(stored)
                 self._lists.pop(name, None)
+        for name in parent.channels.keys() - changes.keys():  # What only its writes are told of.
+            if has_version_of(parent, versions, name):
+                changes[name] = Replace(read_channel(parent.channels[name], items))
         self._command = replace(self._command, changes=changes)
 
     def intent(self) -> Intent:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 from langgraph.checkpoint.base import WRITES_IDX_MAP
 
 from threadfold import ThreadfoldSaver
-from threadfold.domain import decisions, saved, saved_fold
+from threadfold.domain import decisions, saved, saved_decisions, saved_fold
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -283,6 +283,27 @@ def takes_what_is_live_on_a_fork(monkeypatch: MonkeyPatch) -> type[ThreadfoldSav
     from threadfold.infrastructure.langgraph.writing import PutCheckpoint
 
     monkeypatch.setattr(PutCheckpoint, "take_unchanged", lambda *_: None)
+    return ThreadfoldSaver
+
+
+@planted
+def takes_no_version_for_a_value(monkeypatch: MonkeyPatch) -> type[ThreadfoldSaver]:
+    monkeypatch.setattr(saved_decisions, "_unchanged", lambda *_: frozenset())
+    return ThreadfoldSaver
+
+
+@planted
+def takes_no_version_for_a_value_on_a_fork(monkeypatch: MonkeyPatch) -> type[ThreadfoldSaver]:
+    from threadfold.infrastructure.langgraph import writing
+
+    taking = writing.PutCheckpoint.take_unchanged
+
+    def taken(put: Any, parent: Any, items: Any) -> None:
+        told = put._command.changes.keys()
+        channels = {name: value for name, value in parent.channels.items() if name in told}
+        taking(put, parent.changed(channels=channels), items)
+
+    monkeypatch.setattr(writing.PutCheckpoint, "take_unchanged", taken)
     return ThreadfoldSaver
 
 

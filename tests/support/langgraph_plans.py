@@ -160,6 +160,16 @@ def is_mutating(graph: GraphRecipe, mutating: tuple[str, ...] = MUTATING) -> boo
     )
 
 
+def without_logs(graph: GraphRecipe) -> GraphRecipe:
+    """Return the graph without writes to the channel that stores only what is written to it."""
+
+    def without(node: NodeRecipe) -> NodeRecipe:
+        deeds = tuple(deed for deed in node.deeds if deed[0] not in ("log", "relog"))
+        return replace(node, deeds=deeds, inner=node.inner and without_logs(node.inner))
+
+    return replace(graph, layers=tuple(tuple(map(without, layer)) for layer in graph.layers))
+
+
 changes = st.builds(
     Change, st.lists(st.integers(0, 7), min_size=1, max_size=3, unique=True).map(tuple), numbers
 )
@@ -231,12 +241,13 @@ def plans(
 
     `spice`: "fail", "mutate", "" for neither, None for any. `is_on_file`: a saver's answers may come in any order. LangGraph's
     saver on SQLite has traits of its own: a second answer to a task is lost when it comes with the task's output, what a run
-    changed in place is stored under the version that it had, and an id that LangGraph gives a message comes into its writes.
+    changed in place is stored under the version that it had, an id that LangGraph gives a message comes into its writes, and
+    what is written late on a checkpoint shows in all its children, where a channel stores only what is written to it.
     """
     depth, width_max = (0, 1) if is_serial else (1, 3)
     asks_max = 1 if is_for_sqlite else 2
     graph = draw(graphs(asks_max, depth=depth, width_max=width_max, is_on_file=is_on_file))
-    graph = replace(graph, gives_ids=is_for_sqlite)
+    graph = replace(without_logs(graph) if is_for_sqlite else graph, gives_ids=is_for_sqlite)
     if spice is None:  # In threads, what changes in place is a race.
         spice = draw(st.sampled_from(["", "", "fail", "" if is_serial else "mutate"]))
     graph = draw(spiced(graph, spice)) if spice else graph
@@ -278,7 +289,9 @@ JOINING = GraphRecipe(
     ),
     joins=(True,),
 )
+LOGGING = simple(NodeRecipe((("relog", 0),), link="end", fails_every=2), loops_until=2)
 INPUT = Change((0, 2, 5), 1)
+SAID = Change((0,), 0)
 LAST = Change((4,), 1)
 WAITING = Call("sync")
 
@@ -303,5 +316,9 @@ NOTABLE = [
     Plan(JOINING, (Update(INPUT, 1), Invoke(INPUT), Invoke(None, Call("exit", at=1)), Update(INPUT, 1))),
     # Runs that are refused at once: LangGraph does not wait until what it gave is stored, and who reads sees it all the same.
     Plan(ASKING, (Invoke(INPUT), Goto(1, LAST), Goto(1, LAST), Goto(1, LAST))),
+    # What a task that failed wrote at last, on a checkpoint that has another child meanwhile, is none of that child's …
+    Plan(LOGGING, (Invoke(SAID), Special("__end__"), Resume(1, call=Call(at=1)))),
+    # … nor of a fork's.
+    Plan(LOGGING, (Invoke(SAID), Special("__end__"), Update(SAID, at=1), Resume(1, call=Call(at=2)))),
 ]  # fmt: skip
 """Plans that show what is easily got wrong; some of them showed a fault once."""
