@@ -33,7 +33,7 @@ def test_in_memory_we_agree_with_the_saver_in_memory(plan: Plan) -> None:
 
 
 @settings(max_examples=25, derandomize=True, suppress_health_check=UNHURRIED)
-@given(plan=plans(is_on_file=True))
+@given(plan=plans())
 def test_on_a_file_we_agree_with_the_saver_in_memory(plan: Plan, tmp_path: Path) -> None:
     assert_agree(
         plan, threadfold_saver(tmp_path / "log.db", snapshot_events_min=5), in_memory_saver
@@ -41,7 +41,7 @@ def test_on_a_file_we_agree_with_the_saver_in_memory(plan: Plan, tmp_path: Path)
 
 
 @settings(max_examples=15, derandomize=True, suppress_health_check=UNHURRIED)
-@given(plan=plans(is_on_file=True, is_for_sqlite=True))
+@given(plan=plans(is_for_sqlite=True))
 def test_on_a_file_we_agree_with_the_saver_on_a_file(plan: Plan, tmp_path: Path) -> None:
     mine = threadfold_saver(tmp_path / "log.db")
     assert_agree(plan, mine, sqlite_saver(tmp_path / "reference.db"))

@@ -83,7 +83,7 @@ def test_on_a_file_we_agree_with_the_saver_in_memory(
     events: int, say: Callable[[str], None], tmp_path: Path
 ) -> None:
     mine = threadfold_saver(tmp_path / "log.db", snapshot_events_min=events)
-    campaign(say, f"on a file, a snapshot after {events} events", mine, is_on_file=True)
+    campaign(say, f"on a file, a snapshot after {events} events", mine)
 
 
 def test_on_a_file_we_agree_with_the_saver_on_a_file(
@@ -91,7 +91,7 @@ def test_on_a_file_we_agree_with_the_saver_on_a_file(
 ) -> None:
     mine = threadfold_saver(tmp_path / "log.db")
     their = sqlite_saver(tmp_path / "their.db")
-    campaign(say, "file and file", mine, their, is_on_file=True, is_for_sqlite=True)
+    campaign(say, "file and file", mine, their, is_for_sqlite=True)
 
 
 @pytest.mark.parametrize("spice", ["fail", "mutate"])

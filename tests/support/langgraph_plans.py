@@ -79,10 +79,6 @@ def nodes(
     )
 
 
-def _without_memory(node: NodeRecipe) -> NodeRecipe:
-    return replace(node, kind="stateless") if node.kind == "stateful" else node
-
-
 @st.composite
 def graphs(
     draw: st.DrawFn,
@@ -92,24 +88,24 @@ def graphs(
     layers_max: int = 3,
     width_max: int = 3,
     is_top: bool = True,
-    is_on_file: bool = False,
 ) -> GraphRecipe:
     """Make a graph of layers, a few of them with a loop or with breakpoints."""
     count = draw(st.integers(1, layers_max))
     layers: list[tuple[NodeRecipe, ...]] = []
     for at in range(count):
         width = draw(st.sampled_from(range(1, width_max + 1)))
-        # Several tasks of one step may be of the same node, and would share the memory of one subgraph.
+        # Several tasks of one step may be of the same node: as subgraphs they would share one memory, or wait for a saver whose
+        # answers may come in any order, and with them what the tasks do.
         is_sent_to = bool(at) and any(node.link == "send" for node in layers[-1])
         made = nodes(
             is_alone=width == 1 and not is_sent_to,
             is_last=at == count - 1,
             is_top=is_top,
-            depth=0 if is_on_file and is_sent_to else depth,
+            depth=0 if is_sent_to else depth,
             asks_max=asks_max,
         )
         layer = tuple(draw(made) for _ in range(width))
-        layers.append(tuple(map(_without_memory, layer)) if is_sent_to else layer)
+        layers.append(layer)
     breakpoints = st.lists(st.integers(0, 5), max_size=1).map(tuple)
     return GraphRecipe(
         layers=tuple(layers),
@@ -234,19 +230,18 @@ def plans(
     size: int = 8,
     spice: str | None = None,
     is_serial: bool = False,
-    is_on_file: bool = False,
     is_for_sqlite: bool = False,
 ) -> Plan:
     """Make a plan that begins with an input; a serial one has single nodes one after the other.
 
-    `spice`: "fail", "mutate", "" for neither, None for any. `is_on_file`: a saver's answers may come in any order. LangGraph's
-    saver on SQLite has traits of its own: a second answer to a task is lost when it comes with the task's output, what a run
-    changed in place is stored under the version that it had, an id that LangGraph gives a message comes into its writes, and
-    what is written late on a checkpoint shows in all its children, where a channel stores only what is written to it.
+    `spice`: "fail", "mutate", "" for neither, None for any. LangGraph's saver on SQLite has traits of
+    its own: a second answer to a task is lost when it comes with the task's output, what a run changed in place is stored under
+    the version that it had, an id that LangGraph gives a message comes into its writes, and what is written late on a checkpoint
+    shows in all its children, where a channel stores only what is written to it.
     """
     depth, width_max = (0, 1) if is_serial else (1, 3)
     asks_max = 1 if is_for_sqlite else 2
-    graph = draw(graphs(asks_max, depth=depth, width_max=width_max, is_on_file=is_on_file))
+    graph = draw(graphs(asks_max, depth=depth, width_max=width_max))
     graph = replace(without_logs(graph) if is_for_sqlite else graph, gives_ids=is_for_sqlite)
     if spice is None:  # In threads, what changes in place is a race.
         spice = draw(st.sampled_from(["", "", "fail", "" if is_serial else "mutate"]))
