@@ -10,6 +10,7 @@ import orjson
 
 from threadfold.domain.thread import fold
 from threadfold.infrastructure.log.codec import CODEC
+from threadfold.infrastructure.log.compression import expanded
 
 from .building import NEVER, Turns, opened
 from .harness import Row, at_least, folder, in_turns, show_seconds, timed, timed_async
@@ -89,7 +90,7 @@ def _bare(log: list[LogRow]) -> list[Any]:
     channels: dict[str, Any] = {}
     status = ""
     for _, _, _, topic, state in log:
-        event = orjson.loads(state)
+        event = orjson.loads(expanded(state))
         if topic == "StepRecorded.1":
             items.extend(event.get("items", ()))
             channels.update(event.get("deltas", ()))
