@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ..domain.ports import TaskHandle
+    from ..domain.thread import Thread
     from .attempts import Attempt
 
 
@@ -25,3 +26,11 @@ class Place:
     """Monotonic time at which the grace time of another process's fenced code is over."""
     timer: TaskHandle | None = None
     timer_at: float = field(default=float("inf"))
+
+
+async def last_moments(place: Place | None, thread: Thread | None) -> None:
+    """Let code stop whose end is in the log already: whoever joined it hears of that a moment before it has stopped."""
+    if place is None or place.attempt is None or thread is None or thread.runs:
+        return
+    if place.attempt.is_code_done:
+        await place.attempt.wait()

@@ -19,7 +19,7 @@ from .attempts import Attempt
 from .draining import hand_over
 from .hub import Committed
 from .lines import Lines
-from .places import Place
+from .places import Place, last_moments
 from .recovery import Recovery, is_lost
 from .waiting import wait_for
 
@@ -275,7 +275,7 @@ class Worker:
 
         `executor` is the caller's, who may not reach every thread; `keep` makes the answer that is kept with what is appended.
         """
-        await self._last_moments(thread_id)
+        await last_moments(self._places.get(thread_id), self._executor.cached(thread_id))
         place = self._claimed(thread_id)
         if place is None:
             return await executor.execute(thread_id, command, keep=keep)
@@ -295,14 +295,6 @@ class Worker:
         with suppress(Exception):  # It is the caller's.
             attempt = self._attempt_of(thread_id, await outcome)
         self._started(thread_id, place, attempt)
-
-    async def _last_moments(self, thread_id: str) -> None:
-        """Let code stop whose end is in the log already: whoever joined it hears of that a moment before it has stopped."""
-        thread, place = self._executor.cached(thread_id), self._places.get(thread_id)
-        if thread is None or thread.runs or place is None or place.attempt is None:
-            return
-        if place.attempt.is_code_done:
-            await place.attempt.wait()
 
     def _claimed(self, thread_id: str) -> Place | None:
         """Take a slot for a run that is about to be accepted, if it is sure to be the only one that wants to start."""
@@ -391,10 +383,9 @@ class Worker:
             return  # It outlived its grace time; its place has gone to another attempt since.
         place.attempt, place.fenced_until = None, None
         self._give_back(place)
-        if self._is_open:
-            thread = self._executor.cached(attempt.thread_id)
-            if thread is not None:
-                self._consider(attempt.thread_id, thread)
+        thread = self._executor.cached(attempt.thread_id) if self._is_open else None
+        if thread is not None:
+            self._consider(attempt.thread_id, thread)
         self._tidy(attempt.thread_id)
 
     def _give_back(self, place: Place) -> None:

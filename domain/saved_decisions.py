@@ -21,7 +21,7 @@ from .events import (
 )
 from .fencing import fenced, require_idle, require_present
 from .pruning import has_older_states
-from .saved import has_version_of, known_metadata
+from .saved import known_metadata
 from .saved_encoding import SharingEncoder
 from .values import same
 
@@ -61,8 +61,7 @@ def record_checkpoint(command: RecordCheckpoint, thread: Thread) -> Events:
     changed = _changed_versions(parent, command.versions)
     encoder = SharingEncoder(thread.items, saved, run_items)
     channels: Channels = {} if parent is None else parent.channels
-    kept = command.kept if parent is None else command.kept | _unchanged(parent, command)
-    deltas = encoder.deltas(channels, command.changes, kept)
+    deltas = encoder.deltas(channels, command.changes, command.kept)
     recorded = CheckpointRecorded(
         checkpoint_id=command.checkpoint_id,
         run_id=command.run_id,
@@ -223,15 +222,6 @@ def _is_retry(head: SavedCheckpoint, command: RecordCheckpoint) -> bool:
         and head.step == command.step
         and head.source == command.source
     )
-
-
-def _unchanged(parent: SavedCheckpoint, command: RecordCheckpoint) -> frozenset[str]:
-    """Return the channels that the graph does not tell, but that have the parent's version, so its value.
-
-    Those store, as a rule, only what is written to them. What is written on the parent later is none of this checkpoint's.
-    """
-    untold = parent.channels.keys() - command.kept - command.changes.keys()
-    return frozenset(name for name in untold if has_version_of(parent, command.versions, name))
 
 
 def _next_step(parent: SavedCheckpoint | None) -> int:

@@ -181,6 +181,12 @@ def _read_command(payload: list[Json], reader: Reader) -> object:
     return cast("Any", Command)(**{name: reader.read(part) for name, part in given.items()})
 
 
+def is_snapshot(value: Json) -> bool:
+    """Say whether a typed value is the whole one of a channel that stores, as a rule, only what is written to it."""
+    tagged = value.get(TAG) if isinstance(value, dict) else None
+    return isinstance(tagged, list) and bool(tagged) and tagged[0] == "snapshot"
+
+
 def _write_snapshot(value: _DeltaSnapshot, writer: Writer, depth: int) -> Json:
     return tagged("snapshot", writer.write(value.value, depth + 2))
 

@@ -13,12 +13,13 @@ from ...domain.commands import RecordCheckpoint, RecordWrites
 from ...domain.saved import has_version_of
 from ...domain.saved_fold import BRANCH, JOIN, SENDS
 from ...domain.values import same
+from .containers import is_snapshot
 from .heads import LiveHead
 from .live import LiveList
 from .private import PRIVATE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence, Set
     from datetime import datetime
 
     from langchain_core.runnables import RunnableConfig
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from ...domain.changes import ChannelChange
     from ...domain.channels import Items
     from ...domain.graph_ports import Intent
-    from ...domain.saved import SavedCheckpoint
+    from ...domain.saved import SavedCheckpoint, Versions
     from ...domain.thread import Thread
     from ...domain.values import JsonObject
     from .values import ValueCodec
@@ -149,9 +150,9 @@ class PutCheckpoint:
             if is_same_version and not (isinstance(change, Replace) and same(change.value, stored)):
                 changes[name] = Replace(stored)
                 self._lists.pop(name, None)
-        for name in parent.channels.keys() - changes.keys():  # What only its writes are told of.
-            if has_version_of(parent, versions, name):
-                changes[name] = Replace(read_channel(parent.channels[name], items))
+        told = changes.keys() | self._new_versions.keys()
+        for name in unchanged(parent, told, versions, items):
+            changes[name] = Replace(read_channel(parent.channels[name], items))
         self._command = replace(self._command, changes=changes)
 
     def intent(self) -> Intent:
@@ -165,7 +166,11 @@ class PutCheckpoint:
             is_retry = newest == command.checkpoint_id
             if not is_fork and not is_retry and newest != command.parent_id:
                 raise HeadMovedError
-            return command
+            if is_fork or is_retry or head is None:
+                return command
+            told = command.kept | command.changes.keys() | self._new_versions.keys()
+            kept = unchanged(head, told, command.versions, thread.items)
+            return replace(command, kept=command.kept.union(kept))
 
         return decided
 
@@ -204,6 +209,20 @@ class PutCheckpoint:
         change, live = before.change_to(new, self._codec, name)
         self._lists[name] = live
         return Replace(live.values) if self._is_fork else change
+
+
+def unchanged(
+    parent: SavedCheckpoint, told: Set[str], versions: Versions, items: Items
+) -> Iterator[str]:
+    """Yield the channels that store only what is written to them, and whose whole value the parent has, in the same version.
+
+    Graphs do not tell it again. What is written on the parent later is none of a checkpoint's that came before.
+    """
+    for name in parent.channels.keys() - told:
+        if has_version_of(parent, versions, name) and is_snapshot(
+            read_channel(parent.channels[name], items)
+        ):
+            yield name
 
 
 def writes_command(

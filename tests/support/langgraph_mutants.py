@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 from langgraph.checkpoint.base import WRITES_IDX_MAP
 
 from threadfold import ThreadfoldSaver
-from threadfold.domain import decisions, saved, saved_decisions, saved_fold
+from threadfold.domain import decisions, saved, saved_fold
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -288,7 +288,9 @@ def takes_what_is_live_on_a_fork(monkeypatch: MonkeyPatch) -> type[ThreadfoldSav
 
 @planted
 def takes_no_version_for_a_value(monkeypatch: MonkeyPatch) -> type[ThreadfoldSaver]:
-    monkeypatch.setattr(saved_decisions, "_unchanged", lambda *_: frozenset())
+    from threadfold.infrastructure.langgraph import writing
+
+    monkeypatch.setattr(writing, "unchanged", lambda *_: ())
     return ThreadfoldSaver
 
 

@@ -19,7 +19,6 @@ from . import laws, saved_item_laws, saved_laws
 from .moves import Cancel, Start
 from .saved_moves import Ask, Call, Hide, Put, WriteDown
 from .saved_planting import Mutants, folding
-from .saved_values import DROPS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,9 +34,6 @@ caught_by = MUTANTS.caught_by
 
 SAYS = ((0, 0),)
 """What becomes of the channels: one more message."""
-
-GONE = ((0, DROPS),)
-"""The graph tells its messages no more."""
 
 ASKS = WriteDown(1, 0, 0, (2,))
 """A node stops with a question, in a slot where the last one stands."""
@@ -246,11 +242,6 @@ def take_metadata_from_the_parent(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def compare_versions_as_python_does(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(saved_decisions, "_alike", lambda one, other: one == other)
-
-
-@caught_by(saved_laws.a_naive_checkpointer_agrees, example=[Put(0, SAYS), Put(0, GONE, odd=7)])
-def forget_what_is_not_told_although_its_version_stands(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(saved_decisions, "_unchanged", lambda *_: frozenset[str]())
 
 
 # ------------------------------------------------------------------ what is in sight, and what is kept

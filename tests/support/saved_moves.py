@@ -74,6 +74,7 @@ class Put:
         told = {} if parent is None else world.told[parent.version]
         old: JsonObject = {name: json.loads(value) for name, value in told.items()}
         new = edited(old, self.edits, world)
+        world.full = new
         head = world.driver.thread.state.saved.heads.get(ns)
         parent_id = None if parent is None else parent.checkpoint_id
         is_fork = (None if head is None else head.checkpoint_id) != parent_id
@@ -84,11 +85,6 @@ class Put:
             if is_fork or not is_same or name in touched:
                 changes[name] = self._change(None if is_fork else old.get(name), value)
         changed = {name for name in new if name not in told or told[name] != text(new[name])}
-        gone = [name for name in old if name not in new]
-        books = self._bookkeeping(world, parent, sorted(changed | touched), gone)
-        # What has the parent's version has its value, told or not; of forks, graphs' savers tell it.
-        kept = [name for name in gone if not is_fork and self._has_same(parent, books, name)]
-        world.full = {**new, **{name: old[name] for name in kept}}
         return RecordCheckpoint(
             thread_id="t1",
             run_id=run_id,
@@ -100,17 +96,12 @@ class Put:
             step=9 if self.odd == 2 else (-1 if parent is None else parent.step + 1),
             changes=changes,
             kept=frozenset(new) - changes.keys(),
-            **books,
+            **self._bookkeeping(world, parent, sorted(changed | touched)),
             ts=f"2026-01-01T00:00:{len(world.told) % 60:02}+00:00",
             format=4,
             extra={"pending_sends": [{"$item": 1}]} if self.odd == 3 else {},
             metadata=self._metadata(world, parent, known[-1].made_by if is_again else None),
         )
-
-    @staticmethod
-    def _has_same(parent: SavedCheckpoint | None, books: dict[str, Any], name: str) -> bool:
-        version = books["versions"].get(name)
-        return parent is not None and version is not None and parent.versions.get(name) == version
 
     @property
     def _back(self) -> int:
@@ -126,7 +117,7 @@ class Put:
         return Replace(value)
 
     def _bookkeeping(
-        self, world: SavedWorld, parent: SavedCheckpoint | None, changed: list[str], gone: list[str]
+        self, world: SavedWorld, parent: SavedCheckpoint | None, changed: list[str]
     ) -> dict[str, Any]:
         before = {} if parent is None else dict(parent.versions)
         seen = {} if parent is None else {node: dict(of) for node, of in parent.seen.items()}
@@ -136,8 +127,7 @@ class Put:
             new[changed[0]] = float(number)
             before.pop(changed[-1], None)
             seen.pop("agent", None)
-        consumed = {} if self.odd == 7 else dict.fromkeys(gone, number)
-        versions = {**before, **consumed, **new}
+        versions = {**before, **new}
         if parent is not None and "agent" in seen:
             seen["agent"] = {name: parent.versions.get(name, 0) for name in seen["agent"]}
         elif self.odd != 5:

@@ -15,7 +15,7 @@ edits = st.lists(
 first_edits = st.integers(0, 200).map(lambda drawn: ((0, drawn), (16, 0), (drawn, drawn // 20)))
 namespaces = st.sampled_from([0] * 8 + [*range(len(s.NAMESPACES))])
 booleans = st.booleans()
-odds = st.sampled_from([0] * 8 + [*range(8)])
+odds = st.sampled_from([0] * 8 + [*range(7)])
 indexes = st.integers(0, 7)
 
 puts = st.builds(s.Put, namespaces, edits, st.sampled_from([0] * 5 + [1, 2, 3]), odds, booleans)
