@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
 
     from ..domain.graph_ports import Intent
+    from ..domain.ports import Tasks
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +31,12 @@ class Bursts:
     each of the burst is then recorded by itself.
     """
 
-    def __init__(self, record: Callable[[str, Sequence[Intent]], Awaitable[None]]) -> None:
+    def __init__(
+        self, record: Callable[[str, Sequence[Intent]], Awaitable[None]], tasks: Tasks
+    ) -> None:
         self._record = record
+        self._tasks = tasks
         self._waiting: dict[str, list[_Entry]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
 
     def take(self, thread_id: str, intents: Sequence[Intent], done: asyncio.Future[None]) -> None:
         """Record these after all that was given before. No intents: tell when that is through."""
@@ -42,9 +45,7 @@ class Bursts:
             waiting.append(_Entry(intents, done))
             return
         self._waiting[thread_id] = [_Entry(intents, done)]
-        task = asyncio.get_running_loop().create_task(self._drain(thread_id))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks.start(self._drain(thread_id), f"record {thread_id}")
 
     async def settled(self, thread_id: str) -> None:
         """Return when all that was given so far is recorded, or refused."""

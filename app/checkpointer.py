@@ -98,6 +98,14 @@ class _Home:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._log: DirectLog | None = None
+        self._bursts: Bursts | None = None
+
+    @property
+    def bursts(self) -> Bursts:
+        """What records in the log; it is opened, if it is not."""
+        while self._bursts is None:
+            self.loop()
+        return self._bursts
 
     @property
     def log(self) -> DirectLog:
@@ -134,6 +142,7 @@ class _Home:
         )
         executor.seen_position = await ports.store.head_position()
         self._log = DirectLog(executor, WholeThreads(ports.store, executor))
+        self._bursts = Bursts(self._log.record, ports.tasks)
 
     def close(self) -> None:
         """Close the store and stop the loop, if they are open."""
@@ -141,7 +150,7 @@ class _Home:
             loop, thread = self._loop, self._thread
             if loop is None or thread is None:
                 return
-            self._loop, self._thread, self._log = None, None, None
+            self._loop, self._thread, self._log, self._bursts = None, None, None, None
             try:
                 asyncio.run_coroutine_threadsafe(self._shut(), loop).result()
             finally:
@@ -179,7 +188,6 @@ class _HomeLog:
 
     def __init__(self, home: _Home) -> None:
         self._home = home
-        self._bursts = Bursts(self._recorded)
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -209,18 +217,15 @@ class _HomeLog:
     async def record(self, thread_id: str, intents: Sequence[Intent]) -> None:
         """Record these durably, all or nothing, together with what others give meanwhile."""
         home, here = self._home.loop(), asyncio.get_running_loop()
-        done = here.create_future()
+        take, done = self._home.bursts.take, here.create_future()
         if here is home:
-            self._bursts.take(thread_id, intents, done)
+            take(thread_id, intents, done)
         else:
-            home.call_soon_threadsafe(self._bursts.take, thread_id, intents, done)
+            home.call_soon_threadsafe(take, thread_id, intents, done)
         await done
-
-    async def _recorded(self, thread_id: str, intents: Sequence[Intent]) -> None:
-        await self._home.log.record(thread_id, intents)
 
     async def _settled(
         self, thread_id: str, read: Callable[[str], Coroutine[Any, Any, Thread]]
     ) -> Thread:
-        await self._bursts.settled(thread_id)
+        await self._home.bursts.settled(thread_id)
         return await read(thread_id)

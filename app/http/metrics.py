@@ -7,9 +7,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from .auth.door import Door
 from .following import Following
-from .requests import engine_of
+from .requests import door_of, engine_of
 
 
 async def metrics(request: Request) -> Response:
@@ -19,8 +18,7 @@ async def metrics(request: Request) -> Response:
     if found is None:
         raise HTTPException(404, "Not Found")
     # Figures of the server are for whoever may search threads, and the same for all of them.
-    door: Door = request.app.state.door
-    await door.require(request, "threads", "search", {"metadata": {}})
+    await door_of(request).require(request, "threads", "search", {"metadata": {}})
     in_flight = await engine.queries.count_in_flight()
     for status in ("pending", "running"):
         found.in_flight.labels(status).set(in_flight.get(status, 0))

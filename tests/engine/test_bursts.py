@@ -23,20 +23,20 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from threadfold.domain.graph_ports import Intent
-    from threadfold.domain.ports import EventStore
+    from threadfold.domain.ports import EventStore, Tasks
 
 
 class Recording:
     """Bursts over a real log, which waits at a gate before each append and notes how many commands came in it."""
 
-    def __init__(self, store: EventStore, log: DirectLog) -> None:
+    def __init__(self, store: EventStore, log: DirectLog, tasks: Tasks) -> None:
         self.store = store
         self._log = log
         self.gate = asyncio.Event()
         self.is_waiting = asyncio.Event()
         self.sizes: list[int] = []
         self.both_wait = asyncio.Event()
-        self.bursts = Bursts(self._record)
+        self.bursts = Bursts(self._record, tasks)
 
     async def _record(self, thread_id: str, intents: Sequence[Intent]) -> None:
         self.sizes.append(len(intents))
@@ -75,7 +75,8 @@ async def opened(url: str) -> AsyncGenerator[Recording]:
     executor = Executor(
         ports.store, Hub(), settings, clock=ports.clock, ids=ports.ids, tasks=ports.tasks
     )
-    yield Recording(ports.store, DirectLog(executor, WholeThreads(ports.store, executor)))
+    log = DirectLog(executor, WholeThreads(ports.store, executor))
+    yield Recording(ports.store, log, ports.tasks)
     await ports.store.close()
 
 

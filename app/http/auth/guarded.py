@@ -90,9 +90,8 @@ class _Asked:
         # All are asked for before any is gone: a refusal is that of the whole call.
         reached = [(each, await self._access("delete_thread", {"thread_id": each})) for each in ids]
         for thread_id, access in reached:
-            with suppress(
-                ThreadNotFoundError
-            ):  # Found, and not theirs to delete; or gone meanwhile.
+            # Some are found, and not theirs to delete; others are gone meanwhile.
+            with suppress(ThreadNotFoundError):
                 await self.engine.seen_by(access).delete_thread(thread_id)
 
     async def _access(self, name: str, arguments: dict[str, Any]) -> Access:
