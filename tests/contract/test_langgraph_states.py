@@ -9,7 +9,7 @@ from langgraph_sdk.errors import BadRequestError, ConflictError, NotFoundError
 
 from tests.support.engine import Database, Gates, answered, heard, said, soon
 from tests.support.langgraph_agents import hosting, logged
-from tests.support.sdk_clients import ASYNC_KINDS, connected, without_surroundings
+from tests.support.sdk_clients import ASYNC_KINDS, clients
 from threadfold import Engine
 
 
@@ -19,13 +19,7 @@ async def engine(database: Database, gates: Gates) -> AsyncIterator[Engine]:
         yield engine
 
 
-@pytest.fixture(params=ASYNC_KINDS)
-async def client(
-    request: pytest.FixtureRequest, engine: Engine, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[LangGraphClient]:
-    without_surroundings(monkeypatch)
-    async with connected(request.param, engine) as client:
-        yield client
+client = clients(ASYNC_KINDS)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from langgraph_sdk._sync.runs import SyncRunsClient
 from tests.support.engine import Database, Gates, answered, chat, heard, registry, said, soon
 from tests.support.http import served, until
 from tests.support.langgraph_agents import asking
-from tests.support.sdk_clients import KINDS, Client, connected, stream_of, without_surroundings
+from tests.support.sdk_clients import KINDS, Client, clients, stream_of
 from threadfold import Engine
 
 UNKNOWN = "01a00000-0000-7000-8000-000000000000"
@@ -41,13 +41,7 @@ async def engine(database: Database, gates: Gates) -> AsyncIterator[Engine]:
         yield engine
 
 
-@pytest.fixture(params=KINDS)
-async def client(
-    request: pytest.FixtureRequest, engine: Engine, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Client]:
-    without_surroundings(monkeypatch)
-    async with connected(request.param, engine) as client:
-        yield client
+client = clients(KINDS)
 
 
 @pytest.fixture

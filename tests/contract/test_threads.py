@@ -18,7 +18,7 @@ from langgraph_sdk.errors import (
 
 from tests.support.engine import Database, Gates, answered, heard, said, soon
 from tests.support.langgraph_agents import hosting, logged
-from tests.support.sdk_clients import KINDS, Client, connected, without_surroundings
+from tests.support.sdk_clients import KINDS, Client, clients
 from threadfold import Engine
 
 UNKNOWN = "01a00000-0000-7000-8000-000000000000"
@@ -38,13 +38,7 @@ async def engine(database: Database, gates: Gates) -> AsyncIterator[Engine]:
         yield engine
 
 
-@pytest.fixture(params=KINDS)
-async def client(
-    request: pytest.FixtureRequest, engine: Engine, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Client]:
-    without_surroundings(monkeypatch)
-    async with connected(request.param, engine) as client:
-        yield client
+client = clients(KINDS)
 
 
 async def turn(client: Client, graph: str, given: Any, thread_id: str | None = None) -> str:

@@ -6,6 +6,7 @@ import asyncio
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import pytest
 from langgraph_sdk import get_client as get_remote_client, get_sync_client
 from langgraph_sdk.client import LangGraphClient
 
@@ -14,8 +15,6 @@ from threadfold import get_client
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator
-
-    import pytest
 
     from threadfold import Engine
 
@@ -85,3 +84,17 @@ def without_surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("LANGGRAPH_API_KEY", "LANGSMITH_API_KEY", "LANGCHAIN_API_KEY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NO_PROXY", "*")
+
+
+def clients(kinds: list[str]) -> Any:
+    """Return a fixture: a client of each of these kinds, on the test's `engine`."""
+
+    @pytest.fixture(params=kinds)
+    async def client(
+        request: pytest.FixtureRequest, engine: Engine, monkeypatch: pytest.MonkeyPatch
+    ) -> AsyncIterator[Client]:
+        without_surroundings(monkeypatch)
+        async with connected(request.param, engine) as client:
+            yield client
+
+    return client
